@@ -149,17 +149,15 @@ def convert_corpus(
 def convert_clips(source: str, output: pathlib.Path) -> None:
     """Writes a list of clips as a manifest."""
     table = read_clips(source)
-    is_single = table.conversation_ids == table.utterance_ids
+    conversations = [row.conversation for row in table.rows]
+    names = [row.utterance for row in table.rows]
     columns = {
-        "conversation_id": None if is_single else table.conversation_ids,
-        "utterance_id": table.utterance_ids,
-        "path": table.clips,
-        "transcript": table.transcripts,
-        "label": [table.label_names[label] if label >= 0 else "" for label in table.labels],
-        "speaker": table.speakers,
-        "session": table.sessions,
-        "split": table.split,
-        **table.traits,
+        "conversation_id": None if conversations == names else conversations,
+        "utterance_id": names,
+        "path": table.column("clip"),
+        "transcript": table.column("transcript"),
+        "label": [table.labels.names[x] if x >= 0 else "" for x in table.labels.classes],
+        **{name: table.column(name) for name in ("speaker", "session", "split", "gender")},
     }
     known = {name: values for name, values in columns.items() if values is not None}
     cleaned = [[_cleaned(cell, name) for cell in values] for name, values in known.items()]
@@ -167,8 +165,7 @@ def convert_clips(source: str, output: pathlib.Path) -> None:
     csv.writer(text, lineterminator="\n").writerows([known, *zip(*cleaned, strict=True)])
     write_whole(output, text.getvalue().encode())
     print("\n".join([f"{source}: {table.layout}", *(f"  {note}" for note in table.notes)]))
-    clips = len(table.utterance_ids)
-    print(f"{output}: {len(set(table.conversation_ids))} conversations, {clips} clips")
+    print(f"{output}: {len(set(conversations))} conversations, {len(names)} clips")
 
 
 def _cleaned(cell: str, column: str) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mman_jax.data.corpus import Corpus, Indices
 from mman_jax.data.scaling import Scaling
-from mman_jax.data.sequences import Sequence
+from mman_jax.data.sequences import Sequence, spans
 from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED, Batch
 
@@ -38,10 +38,7 @@ class Layout:
     @property
     def positions(self) -> np.ndarray:
         """[utterances] int64: positions in the R * U cells, by conversation, in order."""
-        first = self.row * self.length + self.start
-        before = np.cumsum(self.lengths) - self.lengths
-        within = np.arange(self.lengths.sum()) - np.repeat(before, self.lengths)
-        return np.repeat(first, self.lengths) + within
+        return spans(self.row * self.length + self.start, self.lengths)
 
 
 def pack(lengths: np.ndarray, conversations: Indices, length: int | None = None) -> Layout:
@@ -94,11 +91,8 @@ class PackedFeatures:
     dtype = np.dtype(np.float32)
 
     def __init__(self, corpus: Corpus, layout: Layout, modality: str, scaling: Scaling | None):
-        self._values, self._layout, self._offsets = (
-            corpus.features[modality],
-            layout,
-            corpus.offsets,
-        )
+        self._values, self._layout = corpus.features[modality], layout
+        self._offsets = corpus.offsets
         self._present = corpus.present.get(modality)
         self._scale, self._size = (lambda values, first: values), corpus.dims[modality]
         if scaling is not None:

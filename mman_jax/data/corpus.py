@@ -19,7 +19,7 @@ from mman_jax.data.fields import (
     declared,
     optional,
 )
-from mman_jax.data.sequences import Sequence, averaged, check_sequences
+from mman_jax.data.sequences import Sequence, averaged, check_sequences, spans
 from mman_jax.errors import InputError, nearest
 
 UNKNOWN = "unknown"
@@ -165,9 +165,7 @@ class Corpus:
     def utterances_of(self, conversations: Indices) -> np.ndarray:
         """Returns the indices [n] int64 of the utterances of conversations, in their order."""
         chosen = np.asarray(conversations, np.int64)
-        lengths = self.lengths[chosen].astype(np.int64)
-        shift = self.offsets[chosen] - (np.cumsum(lengths) - lengths)
-        return np.repeat(shift, lengths) + np.arange(lengths.sum())
+        return spans(self.offsets[chosen], self.lengths[chosen])
 
     def is_of(self, conversations: Indices) -> np.ndarray:
         """Returns whether each utterance is in one of the conversations, [N] bool."""

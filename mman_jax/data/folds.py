@@ -70,11 +70,7 @@ def folds(corpus: Corpus, by: str) -> tuple[Fold, ...]:
 
 
 def fold(corpus: Corpus, by: str, name: str) -> Fold:
-    """Returns one of `folds(corpus, by)`.
-
-    Raises:
-        InputError: As for `folds`; or the name is unknown.
-    """
+    """Returns one of `folds(corpus, by)`."""
     groups = splits.grouped(corpus, by)
     if name not in groups:
         raise InputError("data.fold", f"unknown {name!r}", nearest(name, groups))
@@ -93,9 +89,6 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
         by: As for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
             groups that share no speaker if possible (see `inner_groups`).
         setting: Setting that `by` comes from, for messages.
-
-    Raises:
-        InputError: As for `folds`, but two groups are enough.
     """
     among = np.asarray(split.train, np.int64)
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:
@@ -125,9 +118,6 @@ def inner_groups(
 
     Returns:
         [conversations] int64, the group of each, from 0.
-
-    Raises:
-        InputError: There are fewer conversations than groups.
     """
     among = np.asarray(conversations, np.int64)
     if len(among) < k:

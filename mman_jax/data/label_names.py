@@ -17,17 +17,10 @@ TABLE_1 = {"train": (504, 839, 1324, 933, 742, 1468), "test": (144, 245, 384, 17
 
 _CONVERSATIONS = {"train": 120, "test": 31}
 _SYNONYMS = {
-    "hap": "happy",
-    "happiness": "happy",
-    "sadness": "sad",
-    "neu": "neutral",
-    "ang": "angry",
-    "anger": "angry",
-    "exc": "excited",
-    "excitement": "excited",
-    "fru": "frustrated",
+    "hap": "happy", "happiness": "happy", "sadness": "sad", "neu": "neutral", "ang": "angry",
+    "anger": "angry", "exc": "excited", "excitement": "excited", "fru": "frustrated",
     "frustration": "frustrated",
-}
+}  # fmt: skip
 _PLACE = "data.label_map"
 
 
@@ -100,11 +93,7 @@ def read_map(text: str) -> dict[str, str]:
 
 
 def check_map(names: Mapping[str, str], corpora: Sequence[Corpus]) -> None:
-    """Checks that every label of a map is in one of the corpora.
-
-    Raises:
-        InputError: A label is unknown.
-    """
+    """Checks that every label of a map is in one of the corpora."""
     known = [name for corpus in corpora for name in corpus.label_names]
     lowered = {name.lower() for name in known}
     for name in names:
@@ -118,10 +107,6 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     Labels with the same new name are merged, and their votes are summed. Utterances whose label is
     mapped to an empty name become context only. New names follow the order of the old labels.
     Names that the corpus does not have are ignored (see `check_map`).
-
-    Raises:
-        InputError: No label would remain.
-
     """
     lowered = {name.lower(): new for name, new in names.items()}
     renamed = [lowered.get(name.lower(), name) for name in corpus.label_names]
@@ -138,8 +123,7 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     sums: dict[str, np.ndarray] = {}
     for name, new in zip(corpus.label_names, renamed, strict=True):
         if name in corpus.votes and new:
-            counts = np.where(context, 0, corpus.votes[name]).astype(np.int64)
-            sums[new] = sums.get(new, 0) + counts
+            sums[new] = sums.get(new, 0) + np.where(context, 0, corpus.votes[name].astype(np.int64))
     largest = np.iinfo(np.int32).max  # a sum may exceed it
     votes = {name: np.minimum(counts, largest).astype(np.int32) for name, counts in sums.items()}
     return dataclasses.replace(corpus, labels=labels, label_names=classes, votes=votes)

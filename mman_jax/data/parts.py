@@ -112,9 +112,6 @@ def prepare(
         scale_test: Whether the features of the test part, if from another corpus, are scaled by
             the statistics of that part.
         rule: What the scaling does in addition to standardising.
-
-    Raises:
-        InputError: The corpus cannot be split, or scaled by the rule.
     """
     split = splits.split(corpus) if split is None else split
     cells = Utterances(corpus) if cells is None else cells

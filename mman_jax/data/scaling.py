@@ -114,9 +114,6 @@ class Scaling:
         Args:
             features: [..., D] of each modality.
             by: Mean and scale of each row by modality; None: those of training.
-
-        Raises:
-            InputError: A modality was not fitted, or D differs.
         """
         scaled = {}
         for modality, array in features.items():
@@ -300,9 +297,6 @@ def _principal(
     Returns:
         Components [D, K] float32 by decreasing variance, each with a positive largest entry, and
         the mean [K] float32 of the rows' components.
-
-    Raises:
-        InputError: K is larger than N - 1 or D.
     """
     counts, sums = zip(*((len(rows), rows.sum(0, np.float64)) for rows in blocks()), strict=True)
     count, size = sum(counts), len(sums[0])

@@ -6,16 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.validation import (
-    check_array,
-    check_count,
-    check_key,
-    check_names,
-    first_infinite,
-    is_line,
-    name_utterance,
-    row_chunks,
-)
+from mman_jax.data import validation
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
 
@@ -64,20 +55,16 @@ class Sequence:
 
 
 def check_sequences(corpus: Any) -> None:
-    """Checks the sequences of a corpus.
-
-    Raises:
-        InputError: A sequence is invalid.
-    """
+    """Checks the sequences of a corpus."""
     for modality, sequence in corpus.sequences.items():
         place = f"{corpus.source or 'corpus'}: sequence {modality}"
-        check_key(modality, place)
+        validation.check_key(modality, place)
         if not isinstance(sequence, Sequence):
             raise InputError(place, f"a {type(sequence).__name__}", "a Sequence")
         _check_shapes(corpus, sequence, place)
         if sequence.intervals is not None:
             _check_intervals(corpus, modality, sequence, sequence.intervals)
-        wrong = first_infinite(sequence.values)
+        wrong = validation.first_infinite(sequence.values)
         if wrong:
             cell, column = wrong
             found = f"{sequence.values[cell, column]} in column {column}"
@@ -89,9 +76,6 @@ def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
     """Checks that a corpus has the sequences of some modalities, or any sequences.
 
     `what` is the feature that needs them, for the message.
-
-    Raises:
-        InputError: A sequence is missing.
     """
     place = f"{corpus.source or 'corpus'}: {what}"
     if not corpus.sequences:
@@ -100,6 +84,17 @@ def check_named(corpus: Any, what: str, modalities: Iterable[str] = ()) -> None:
         if name not in corpus.sequences:
             expected = nearest(name, corpus.sequences)
             raise InputError(place, f"no sequence of modality {name!r:.60}", expected)
+
+
+def spans(starts: np.ndarray | int, lengths: np.ndarray) -> np.ndarray:
+    """Returns the concatenated indices int64 of spans, by their starts and lengths.
+
+    Examples:
+        >>> spans(np.array([5, 0]), np.array([2, 3])).tolist()
+        [5, 6, 0, 1, 2]
+    """
+    before = np.cumsum(lengths, dtype=np.int64) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
 def averaged(sequence: Sequence) -> np.ndarray:
@@ -112,7 +107,7 @@ def averaged(sequence: Sequence) -> np.ndarray:
     """
     total = np.zeros((len(sequence.lengths), sequence.values.shape[1]), np.float64)
     owners = sequence.owners
-    for rows in row_chunks(sequence.values):
+    for rows in validation.row_chunks(sequence.values):
         utterances = owners[rows]
         first = np.flatnonzero(np.diff(utterances, prepend=-1))
         values = sequence.values[rows].astype(np.float64)
@@ -131,13 +126,7 @@ def taken(sequence: Sequence, utterances: np.ndarray) -> Sequence:
     """
     utterances = np.asarray(utterances)
     lengths = np.where(utterances < 0, 0, sequence.lengths[utterances]).astype(np.int32)
-    starts, before = sequence.offsets[utterances], np.cumsum(lengths) - lengths
-    cells = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-    return cut(sequence, cells, lengths)
-
-
-def cut(sequence: Sequence, cells: np.ndarray, lengths: np.ndarray) -> Sequence:
-    """Selects cells [n] int64; `lengths` are the resulting numbers of cells per utterance."""
+    cells = spans(sequence.offsets[utterances], lengths)
     intervals, names = sequence.intervals, sequence.names
     return Sequence(
         gathered(sequence.values, cells),
@@ -165,54 +154,50 @@ def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _check_shapes(corpus: Any, sequence: Sequence, place: str) -> None:
-    check_array(sequence.values, np.float32, 2, place, "[T, D]")
+    validation.check_array(sequence.values, np.float32, 2, place, "[T, D]")
     if not sequence.values.shape[1]:
         raise InputError(place, "no features (D = 0)", "at least one feature")
     cells = len(sequence.values)
     where = f"{place}: lengths"
-    check_array(sequence.lengths, np.int32, 1, where, "[N]")
-    check_count(sequence.lengths, len(corpus.utterance_ids), where, "utterance_ids")
+    validation.check_array(sequence.lengths, np.int32, 1, where, "[N]")
+    validation.check_count(sequence.lengths, len(corpus.utterance_ids), where, "utterance_ids")
     negative = np.flatnonzero(sequence.lengths < 0)
     if len(negative):
         first = int(negative[0])
-        where = f"{place}, {name_utterance(corpus, first)}"
+        where = f"{place}, {validation.name_utterance(corpus, first)}"
         raise InputError(where, f"length {sequence.lengths[first]}", "at least 0")
     total = int(sequence.lengths.sum(dtype=np.int64))
     if total != cells:
         expected = f"their sum to be the number of cells, {cells}"
         raise InputError(where, f"a sum of {total}", expected)
     if sequence.names is not None:
-        check_names(sequence.names, f"{place}: names", is_line)
-        check_count(sequence.names, cells, f"{place}: names", "cells")
+        validation.check_names(sequence.names, f"{place}: names", validation.is_line)
+        validation.check_count(sequence.names, cells, f"{place}: names", "cells")
 
 
 def _check_intervals(corpus: Any, modality: str, sequence: Sequence, intervals: np.ndarray) -> None:
     place = f"{corpus.source or 'corpus'}: sequence {modality}: intervals"
     cells = len(sequence.values)
-    check_array(intervals, np.float64, 2, place, "[T, 2]")
+    validation.check_array(intervals, np.float64, 2, place, "[T, 2]")
     if intervals.shape != (cells, 2):
         found = f"shape {intervals.shape}"
         raise InputError(place, found, f"({cells}, 2), start and end of each cell")
     starts, ends = intervals.T
     falls = np.append(False, starts[1:] < starts[:-1])
     falls[sequence.offsets[:-1][sequence.lengths > 0]] = False
-    rules = (
-        (~np.isfinite(intervals).all(1), "from {start:g} to {end:g}", "finite seconds"),
-        (
-            starts > ends,
-            "it starts at {start:g} s and ends at {end:g} s",
-            "no end before the start",
-        ),
-        (
-            falls,
-            "it starts at {start:g} s, the cell before it at {before:g} s",
-            "times that do not fall inside an utterance",
-        ),
-    )
-    for wrong, found, expected in rules:
+    rules = {
+        "finite seconds": ~np.isfinite(intervals).all(1),
+        "no end before the start": starts > ends,
+        "times that do not fall inside an utterance": falls,
+    }
+    for expected, wrong in rules.items():
         if wrong.any():
             cell = int(np.argmax(wrong))
-            found = found.format(start=starts[cell], end=ends[cell], before=starts[cell - 1])
+            found = f"it starts at {starts[cell]:g} s and ends at {ends[cell]:g} s"
+            if wrong is falls:
+                found = (
+                    f"it starts at {starts[cell]:g} s, the cell before it at {starts[cell - 1]:g} s"
+                )
             raise InputError(_cell(corpus, modality, sequence, cell), found, expected)
 
 
@@ -221,5 +206,5 @@ def _cell(corpus: Any, modality: str, sequence: Sequence, cell: int) -> str:
     utterance = int(sequence.owners[cell])
     number = cell - int(sequence.offsets[utterance])
     named = f" ({sequence.names[cell]})" if sequence.names is not None else ""
-    place = f"{corpus.source or 'corpus'}: {name_utterance(corpus, utterance)}"
+    place = f"{corpus.source or 'corpus'}: {validation.name_utterance(corpus, utterance)}"
     return f"{place}, sequence {modality}, cell {number}{named}"

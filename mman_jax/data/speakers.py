@@ -30,11 +30,7 @@ def names(corpus: Corpus, utterances: slice) -> list[str]:
 
 
 def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
-    """Returns the utterances of each known speaker in some conversations, [N] bool.
-
-    Raises:
-        InputError: No speaker is known.
-    """
+    """Returns the utterances of each known speaker in some conversations, [N] bool."""
     every, within = np.array(names(corpus, slice(None))), corpus.is_of(conversations)
     found = {name: within & (every == name) for name in sorted({*every[within]} - {""})}
     if not found:

@@ -1,5 +1,6 @@
 """Validation of corpora, with error messages that name the place of an invalid value."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sized
@@ -27,11 +28,7 @@ _DIRECTION_MARKS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def check_facts(corpus: Any) -> None:
-    """Checks all fields of a corpus except features and sequences.
-
-    Raises:
-        InputError: A field is invalid.
-    """
+    """Checks all fields of a corpus except features and sequences."""
     place = corpus.source or "corpus"
     _check_lengths(corpus, place)
     if isinstance(corpus.labels, np.ndarray) and corpus.labels.dtype.kind == "f":
@@ -64,11 +61,7 @@ def check_facts(corpus: Any) -> None:
 
 
 def check_features(corpus: Any) -> None:
-    """Checks the features of a corpus and their presence.
-
-    Raises:
-        InputError: Features or their presence are invalid.
-    """
+    """Checks the features of a corpus and their presence."""
     place = corpus.source or "corpus"
     if not corpus.features:
         raise InputError(place, "no modalities", "at least one")
@@ -99,10 +92,10 @@ def check_features(corpus: Any) -> None:
             raise InputError(where, found, expected)
 
 
-def row_chunks(array: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
-    """Iterates over slices of the rows of [N, D], each of a bounded number of values."""
+def row_chunks(array: Any, start: int = 0, stop: int | None = None) -> Iterator[slice]:
+    """Iterates over slices of the rows of [N, ...], each of a bounded number of values."""
     stop = len(array) if stop is None else stop
-    step = max(1, _CHUNK_VALUES // max(1, array.shape[1]))
+    step = max(1, _CHUNK_VALUES // max(1, math.prod(array.shape[1:])))
     for first in range(start, stop, step):
         yield slice(first, min(first + step, stop))
 

@@ -154,9 +154,6 @@ def play(
     Returns:
         Audio [samples] float32, frames [T, H, W, 3] uint8, start and end of each turn, and the
         words of each turn, with times in seconds from the beginning.
-
-    Raises:
-        InputError: espeak-ng is missing or fails.
     """
     sounds, frames, times, words = [], [], [], []
     position = 0
@@ -176,11 +173,7 @@ def play(
 
 
 def speak(actor: Actor, words: str, mood: float) -> tuple[np.ndarray, espeak.Words]:
-    """Synthesises words by `espeak.speak`, higher, faster and louder in a cheerful mood.
-
-    Raises:
-        InputError: As for `espeak.speak`.
-    """
+    """Synthesises words by `espeak.speak`, higher, faster and louder in a cheerful mood."""
     return espeak.speak(
         actor.voice,
         words,
@@ -235,11 +228,7 @@ def draw(actor: Actor, mood: float, opened: np.ndarray, random: np.random.Genera
 
 
 def write_clip(path: pathlib.Path, sound: np.ndarray, frames: np.ndarray) -> None:
-    """Writes a video of frames, with `SAMPLES` samples of audio each.
-
-    Raises:
-        InputError: The path cannot be written.
-    """
+    """Writes a video of frames, with `SAMPLES` samples of audio each."""
     av = media.pyav()
     try:
         with av.open(str(path), "w") as container:

@@ -63,11 +63,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 @functools.cache
 def loaded() -> tuple[Any, int]:
-    """Loads the library; returns it and its sample rate.
-
-    Raises:
-        InputError: The library is not installed, or its data are missing.
-    """
+    """Loads the library; returns it and its sample rate."""
     program = shutil.which("espeak-ng")
     places = [ctypes.util.find_library("espeak-ng"), *_NAMES]
     if program:
@@ -96,9 +92,6 @@ def speak(voice: str, words: str, pitch: int, rate: int, loudness: int) -> tuple
         pitch: 0 to 99.
         rate: Words per minute.
         loudness: 0 to 200.
-
-    Raises:
-        InputError: The library is missing, the voice is unknown, or the audio is empty.
     """
     library, samples_a_second = loaded()
     name = voice.encode()

@@ -8,7 +8,7 @@ import tempfile
 import warnings
 import weakref
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -124,15 +124,10 @@ class Stored:
             found = f"a header for {size} bytes of values in a member of {left}"
             raise InputError(self.place, found, "a complete member")
 
-    def load(self, file: BinaryIO) -> np.ndarray:
-        """Reads the values into memory.
-
-        Raises:
-            InputError: The content is damaged, or of another size than claimed.
-            zlib.error: The bytes are not deflated.
-        """
+    def load(self) -> np.ndarray:
+        """Reads the values into memory."""
         content = bytearray()
-        for piece in archive.chunks(file, self.member):
+        for piece in archive.chunks(self.member):
             content += piece
         values = memoryview(content)[self.header :]
         if self.dtype.kind == "U":
@@ -142,15 +137,11 @@ class Stored:
         return np.frombuffer(values, self.dtype).reshape(self.shape, order=self.order)
 
 
-def stored(file: BinaryIO, place: str, member: archive.Member) -> Stored:
-    """Reads the header of an array; `Stored.check_size` compares its size.
-
-    Raises:
-        InputError: The member has no such header.
-    """
+def stored(place: str, member: archive.Member) -> Stored:
+    """Reads the header of an array; `Stored.check_size` compares its size."""
     start = b""
     # The first pieces only; a smaller member is read, and so checked, to its end.
-    for content in archive.chunks(file, member):
+    for content in archive.chunks(member):
         start += content
         if len(start) >= _LARGEST_HEADER + 64:
             break
@@ -159,32 +150,26 @@ def stored(file: BinaryIO, place: str, member: archive.Member) -> Stored:
     return Stored(member, place, shape, order, dtype, size)
 
 
-def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
-    """Reads all arrays of an archive into memory: numbers, bool and str of any shape, by key.
+def load(place: str, member: archive.Member) -> np.ndarray:
+    """Reads an array of numbers, bool or str into memory."""
+    array = stored(place, member)
+    if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
+        objects = f": {OBJECTS}" if array.dtype.hasobject else ""
+        raise InputError(place, f"an array of {array.dtype}{objects}", "numbers or text")
+    array.check_size()
+    return array.load()
 
-    Args:
-        path: Path of the archive.
-        expected: What should be there, for messages.
+
+def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
+    """Reads all arrays of an archive into memory, by key; `expected` is for messages.
 
     Raises:
         InputError: No archive, a damaged one, an array of objects, or one that claims more than
             the archive holds.
     """
-    loaded: dict[str, np.ndarray] = {}
     with reading(path, expected), Path(path).open("rb") as file:
-        for member in archive.members(Path(path), file):
-            key = member.name.removesuffix(".npy")
-            if key in loaded:
-                found = f"occurs twice, as {key!r} and as {key + '.npy'!r}"
-                raise InputError(f"{path}: {key}", found, "each key once")
-            array = stored(file, f"{path}: {key}", member)
-            if array.dtype.kind not in "biufU" or not array.dtype.itemsize:
-                objects = f": {OBJECTS}" if array.dtype.hasobject else ""
-                found = f"an array of {array.dtype}{objects}"
-                raise InputError(array.place, found, "numbers or text")
-            array.check_size()
-            loaded[key] = array.load(file)
-    return loaded
+        members = archive.members(Path(path), file)
+        return {key: load(f"{path}: {key}", member) for key, member in members.items()}
 
 
 def read_npy(path: str | Path) -> OnDisk | np.ndarray:

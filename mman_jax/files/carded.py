@@ -36,11 +36,7 @@ def write(
     name: str = CARD,
     make_folder: bool = True,
 ) -> None:
-    """Writes the archive of `to_bytes` atomically.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
+    """Writes the archive of `to_bytes` atomically."""
     with writing(path, make_folder=make_folder) as file:
         file.write(to_bytes(several, card, name))
 
@@ -54,9 +50,6 @@ def read(
         path: Path of the archive.
         expected: What should be there, for messages.
         name: Key of the card.
-
-    Raises:
-        InputError: Another kind of file, or a damaged one.
     """
     check_regular(path, expected)
     loaded = arrays.read(path, expected)

@@ -68,12 +68,7 @@ def _wait(lock: pathlib.Path, patience: float) -> int:
 
 
 def _acquire(lock: pathlib.Path) -> int:
-    """Returns the descriptor of the locked file.
-
-    Raises:
-        BlockingIOError: Another process holds the lock.
-        OSError: No lock is possible here.
-    """
+    """Returns the descriptor of the locked file."""
     missing: OSError = BlockingIOError()
     for _ in range(_TRIES):
         lock.parent.mkdir(parents=True, exist_ok=True)

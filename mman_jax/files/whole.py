@@ -32,19 +32,11 @@ def check_regular(path: str | pathlib.Path, expected: str) -> None:
     Raises:
         InputError: Nothing is there, or something other than a regular file.
     """
-    path = pathlib.Path(path)
-    try:
-        kind = _kind(path)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be read ({reason})", expected) from error
-    if kind is None:
+    if not regular_file(pathlib.Path(path), f"a regular file: {expected}"):
         raise InputError(path, "no such file", expected)
-    if kind:
-        raise InputError(path, kind, f"a regular file: {expected}")
 
 
-def regular_file(path: pathlib.Path) -> bool:
+def regular_file(path: pathlib.Path, expected: str = "the path of a file") -> bool:
     """Returns whether a file exists, which can then be read to its end and replaced.
 
     Raises:
@@ -52,10 +44,11 @@ def regular_file(path: pathlib.Path) -> bool:
     """
     try:
         kind = _kind(path)
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({error})", "the path of a file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(path, f"cannot be read ({reason})", expected) from error
     if kind:
-        raise InputError(path, kind, "the path of a file")
+        raise InputError(path, kind, expected)
     return kind is not None
 
 
@@ -120,21 +113,13 @@ def writing(
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file so that readers see either the old or the new one, never a part.
-
-    Raises:
-        InputError: The file cannot be written, or the path exists and is not a regular file.
-    """
+    """Writes a file so that readers see either the old or the new one, never a part."""
     with writing(path) as file:
         file.write(content)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a JSON file that holds an object.
-
-    Raises:
-        InputError: The file cannot be read, or holds something else.
-    """
+    """Reads a JSON file that holds an object."""
     expected = "JSON that a run wrote"
     with reading(path, expected, (OSError, ValueError, RecursionError)):
         content = json.loads(path.read_text(encoding="utf-8"))

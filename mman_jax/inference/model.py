@@ -204,9 +204,9 @@ class Model:
 
     def _pack(self, corpus: Corpus) -> tuple[Cells, Layout, Batch]:
         system = self.build()
-        reads = SUBWORD in system.reads, system.frame_view
-        options = {"places": system.places, **self.cell_options}
-        cells = self.cells.make(corpus, list(self.dims), *reads, **options)
+        reads = {"subword": SUBWORD in system.reads, "frame_view": system.frame_view}
+        options = {**reads, "places": system.places, **self.cell_options}
+        cells = self.cells.make(corpus, list(self.dims), **options)
         for modality, size in self.dims.items():
             if cells.dims[modality] != size:
                 place, found = f"{corpus.source}, modality {modality}", cells.dims[modality]

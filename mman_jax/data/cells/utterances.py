@@ -1,7 +1,7 @@
 """Utterances as cells, and the base class of all cells."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,15 +11,7 @@ from mman_jax.data.batching import Layout
 from mman_jax.data.corpus import Corpus, Indices
 from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
-from mman_jax.types import UNSCORED, Batch
-
-FrameView = Callable[[str], Mapping[str, int]]
-"""Returns the view of a modality's frames: arguments of `views.as_is`."""
-
-
-def all_frames(modality: str) -> dict[str, int]:
-    """Returns the view that keeps all frames."""
-    return {}
+from mman_jax.types import Batch
 
 
 class Cells:
@@ -49,9 +41,6 @@ class Cells:
         cls,
         corpus: Corpus,
         modalities: Sequence[str] = (),
-        subword: bool = False,
-        frame_view: FrameView = all_frames,
-        places: int = 0,
         **options: Any,
     ) -> Self:
         """Creates the cells of a corpus for a system.
@@ -59,10 +48,10 @@ class Cells:
         Args:
             corpus: The corpus.
             modalities: Names in the system's order; empty: all.
-            subword: Whether the system reads the frames inside a word.
-            frame_view: The system's view of a modality's frames.
-            places: The system's number of places for speakers; 0 if it reads none.
-            **options: The result of `card`; kinds without a card ignore them.
+            **options: The result of `card`; and what the system reads: `subword`, whether it reads
+                the frames inside a word; `frame_view`, a function from a modality to the arguments
+                of `views.as_is`; and `places`, its number of places for speakers, 0 for none. Each
+                kind of cells ignores options of others.
 
         Raises:
             InputError: The corpus lacks a modality, or its sequence.
@@ -134,52 +123,6 @@ class Cells:
         return []
 
 
-def items_corpus(
-    corpus: Corpus,
-    features: dict[str, np.ndarray],
-    present: dict[str, np.ndarray],
-    counts: np.ndarray,
-) -> Corpus:
-    """Returns a corpus whose conversations are the N utterances, with `counts` [N] cells each.
-
-    The label of an utterance is on its last cell.
-    """
-    last = np.cumsum(counts) - 1
-
-    def at_last(values: np.ndarray, unknown: float) -> np.ndarray:
-        cells = np.full(int(last[-1]) + 1, unknown, values.dtype)
-        cells[last] = values
-        return cells
-
-    return Corpus(
-        features=features,
-        present={name: rows for name, rows in present.items() if not rows.all()},
-        labels=at_last(corpus.labels, UNSCORED),
-        targets={name: at_last(values, np.nan) for name, values in corpus.targets.items()},
-        votes={name: at_last(values, 0) for name, values in corpus.votes.items()},
-        label_names=corpus.label_names,
-        lengths=counts.astype(np.int32),
-        conversation_ids=tuple(map(str, range(len(counts)))),
-        utterance_ids=tuple(str(i) for count in counts.tolist() for i in range(count)),
-        source=corpus.source,
-    )
-
-
-def left_out(modalities: tuple[str, ...], kind: str) -> list[str]:
-    """Returns a notice for each modality without a sequence."""
-    return [f"{name}: no sequence of this name, left out over {kind}" for name in modalities]
-
-
-def without(empty: np.ndarray, cell: str) -> list[str]:
-    """Returns a notice on utterances without a cell, if there are any."""
-    if not empty.any():
-        return []
-    return [
-        f"{int(empty.sum())} utterances without a {cell}: not trained on, and scored with "
-        "everything missing"
-    ]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utterances(Cells):
     """The utterances of a corpus as cells; each conversation is an item."""
@@ -201,8 +144,7 @@ class Utterances(Cells):
         cls,
         corpus: Corpus,
         modalities: Sequence[str] = (),
-        subword: bool = False,
-        frame_view: FrameView = all_frames,
+        *,
         places: int = 0,
         **options: Any,
     ) -> Self:
@@ -229,12 +171,9 @@ class Utterances(Cells):
             return []
         if not any(speakers.names(self.corpus, slice(None))):
             return ["speakers are unknown: everything is read as said by one speaker"]
-        everyone = range(len(self.corpus.lengths))
-        crowded = sum(
-            len({*speakers.names(self.corpus, slice(*self.corpus.offsets[c : c + 2]))})
-            > self.speaker_places
-            for c in everyone
-        )
+        spans = map(self.corpus.utterances, range(len(self.corpus.lengths)))
+        heard = [len({*speakers.names(self.corpus, span)}) for span in spans]
+        crowded = sum(count > self.speaker_places for count in heard)
         if not crowded:
             return []
         return [
@@ -249,8 +188,7 @@ class Utterances(Cells):
     def places(self, corpus: Corpus, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         """Returns the conversation and the position of each utterance, [cells] int64."""
         items = np.repeat(layout.conversations, layout.lengths)
-        before = np.repeat(np.cumsum(layout.lengths) - layout.lengths, layout.lengths)
-        return items, np.arange(len(items)) - before
+        return items, sequences.spans(0, layout.lengths)
 
     def of_utterances(self, values: np.ndarray, layout: Layout, axis: int = 0) -> np.ndarray:
         """Gathers the values of utterances [..., N, ...] from rows."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.sequences import Sequence
+from mman_jax.data.sequences import Sequence, spans
 from mman_jax.data.validation import name_utterance
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
@@ -63,9 +63,6 @@ def subword(corpus: Corpus, pivot: str) -> dict[str, Sequence]:
 
     Returns:
         A sequence of the T words, in place of utterances, for each modality.
-
-    Raises:
-        InputError: As for `aligned`.
     """
     words = _pivot(corpus, pivot)
     views = {}
@@ -79,15 +76,13 @@ def subword(corpus: Corpus, pivot: str) -> dict[str, Sequence]:
         for values, middle, first, last in _utterances(sequence, words):
             sizes = last - first
             word = np.repeat(np.arange(len(sizes)), sizes)
-            inside = np.repeat(first, sizes) + _ranges(sizes)
+            inside = spans(first, sizes)
             since = middle[inside] - middle[first[word]]
             bins = np.floor(since * _RATE + _ROUNDING).astype(np.int64)
-            starts = np.flatnonzero(
-                (np.diff(word, prepend=-1) != 0) | (np.diff(bins, prepend=-1) != 0)
-            )
+            starts = np.flatnonzero(np.diff(word, prepend=-1) | np.diff(bins, prepend=-1))
             ends = np.append(starts[1:], len(word))
             per_word = np.bincount(word[starts], minlength=len(sizes))
-            inside_limit = _ranges(per_word) < _FRAMES
+            inside_limit = spans(0, per_word) < _FRAMES
             grown.append(_means(values[inside], starts[inside_limit], ends[inside_limit]))
             counts.append(np.minimum(per_word, _FRAMES))
         views[modality] = Sequence(grown.array(), np.concatenate(counts).astype(np.int32))
@@ -107,9 +102,6 @@ def as_is(
         cells: Number of cells that each utterance keeps, the last ones; None: all.
         parts: Number of equal parts into which each is averaged (a shorter one repeats cells).
         first: Number of cells that each utterance keeps, the first ones; None: all.
-
-    Raises:
-        InputError: A number is below 1, or more than one is set.
     """
     numbers = [x for x in (cells, parts, first) if x is not None]
     if min(numbers, default=1) < 1 or len(numbers) > 1:
@@ -171,11 +163,6 @@ def _utterances(
         middle = middle[order]
         first, last = np.searchsorted(middle, words.intervals[first_word:last_word].T)
         yield sequence.values[start:stop][order], middle, first, np.maximum(first, last)
-
-
-def _ranges(sizes: np.ndarray) -> np.ndarray:
-    """Returns the concatenated ranges 0, 1, ..., up to but excluding each size."""
-    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def _means(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

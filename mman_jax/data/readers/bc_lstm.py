@@ -12,7 +12,7 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import items, pooling
 from mman_jax.data.readers.items import Array
-from mman_jax.data.readers.table import Labels, Row, Table, numbered, of_rows
+from mman_jax.data.readers.table import Row, Table, numbered
 from mman_jax.errors import InputError, reading
 from mman_jax.files.whole import check_regular
 
@@ -43,9 +43,9 @@ def read(path: str | Path) -> Corpus:
     tables = _find_tables(folder)
     transcripts = _read_transcripts(folder / "transcripts.csv")
     features: dict[str, list[np.ndarray]] = {modality: [] for modality in tables}
-    order: list[tuple[int, str, int, int, int]] = []
-    used: dict[int, str] = {}
+    order: list[tuple[int, str, int, int]] = []
     part_of: dict[str, str] = {}
+    used: dict[int, str] = {}
     for index, part in enumerate(PARTS):
         numbers_file = folder / f"text_{part}.csv"
         rows = _row_numbers(numbers_file)
@@ -55,7 +55,7 @@ def read(path: str | Path) -> Corpus:
             with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
                 features[modality].append(values[:, :-1].astype(np.float32))
         for row in rows:
-            conversation, number, label = transcripts[row]
+            conversation, number, _ = transcripts[row]
             where = f"{numbers_file}: utterance {conversation}_{number}"
             if row in used:
                 found = f"in {part} and already in {used[row]}"
@@ -63,19 +63,20 @@ def read(path: str | Path) -> Corpus:
             if part_of.setdefault(conversation, part) != part:
                 place = f"{folder}: conversation {conversation}"
                 raise InputError(place, "in two splits, train and test", "one split")
-            order.append((index, conversation, number, len(used), label))
+            order.append((index, conversation, number, len(used)))
             used[row] = part
-    order.sort()
-    take = [position for _, _, _, position, _ in order]
-    labels = np.array([label for *_, label in order], np.int32)
-    lengths = Counter(conversation for _, conversation, *_ in order)
+    take = [position for *_, position in sorted(order)]
+    numbers = list(used)
+    utterances = [transcripts[numbers[position]] for position in take]
+    labels = np.array([label for *_, label in utterances], np.int32)
+    lengths = Counter(conversation for conversation, *_ in utterances)
     return Corpus(
-        features={name: _concatenate(folder, name, features[name])[take] for name in features},
+        features={name: _concatenate(folder, name, x)[take] for name, x in features.items()},
         labels=labels,
         label_names=_label_names(numbered(labels, str(folder)).names),
         lengths=np.array(list(lengths.values()), np.int32),
         conversation_ids=tuple(lengths),
-        utterance_ids=tuple(f"{name}_{number}" for _, name, number, *_ in order),
+        utterance_ids=tuple(f"{name}_{number}" for name, number, _ in utterances),
         split=tuple(part_of[name] for name in lengths),
         source=str(folder),
     )
@@ -93,45 +94,41 @@ def read_pickle(place: str, loaded: Any, pool: pooling.How) -> Table:
 
     The file has no ids: conversations are named by part and row, utterances by position. The
     modality is named `features`, since the file does not name it.
-
-    Raises:
-        InputError: A part or a row is invalid.
     """
     modality = pooling.Collector("features", pool)
     rows: list[Row] = []
     labels: list[int] = []
     for part, (at, labels_at, lengths_at) in {"train": (0, 1, 5), "test": (2, 3, 6)}.items():
-        where = f"{place}: part {at} ({FIELDS[at]})"
+        where, labels_place, lengths_place = (
+            f"{place}: part {number} ({FIELDS[number]})" for number in (at, labels_at, lengths_at)
+        )
         array = items.array(loaded[at], where)
         if array.ndim != 3:
             raise InputError(where, f"shape {array.shape}", "[conversations, utterances, D]")
         count, most = array.shape[:2]
-        where = f"{place}: part {labels_at} ({FIELDS[labels_at]})"
-        marks = items.numbers(loaded[labels_at], where)
+        marks = items.numbers(loaded[labels_at], labels_place)
         if marks.ndim == 3 and marks.shape[2] > 1:
             marks = marks.argmax(-1)  # one-hot, as its README says
         if marks.size != count * most:
             found = f"shape {np.shape(loaded[labels_at])}"
-            raise InputError(where, found, f"{(count, most)}, as the features")
+            raise InputError(labels_place, found, f"{(count, most)}, as the features")
         marks = marks.reshape(count, most)
-        where = f"{place}: part {lengths_at} ({FIELDS[lengths_at]})"
-        lengths = items.lengths(loaded[lengths_at], where, count, most)
+        lengths = items.lengths(loaded[lengths_at], lengths_place, count, most)
         for span, block in pooling.chunks(array):
             for row, values in enumerate(block, span.start):
                 length, name = int(lengths[row]), f"{part}{row:03d}"
                 if not length:
                     found = "a conversation without utterances"
-                    raise InputError(f"{where}: row {row}", found, "at least one")
-                modality.add_vectors(values[:length], f"{place}: conversation {name}")
-                rows += [Row(name, str(u), split=part) for u in range(length)]
-                labels += [
-                    items.label(mark, f"{place}: conversation {name}, utterance {position}")
-                    for position, mark in enumerate(marks[row, :length].tolist())
-                ]
+                    raise InputError(f"{lengths_place}: row {row}", found, "at least one")
+                conversation = f"{place}: conversation {name}"
+                modality.add_vectors(values[:length], conversation)
+                for position, mark in enumerate(marks[row, :length].tolist()):
+                    rows.append(Row(name, str(position), split=part))
+                    labels.append(items.label(mark, f"{conversation}, utterance {position}"))
     classes = numbered(labels, f"{place}: labels")
-    named = Labels(classes.classes, _label_names(classes.names))
+    named = classes._replace(names=_label_names(classes.names))
     notes = ["no ids in the file: conversations are named by part and row"]
-    table = of_rows(place, PICKLE, rows, named, notes)
+    table = Table(place, PICKLE, rows, named, notes)
     table.add(modality)
     return table
 
@@ -164,15 +161,8 @@ def _read_table(path: Path, column: int | None = None) -> np.ndarray:
         reading(path, "rows of as many quoted numbers each", (OSError, ValueError)),
         warnings.catch_warnings(action="ignore"),  # empty files are an error below
     ):
-        table = np.loadtxt(
-            path,
-            delimiter=",",
-            quotechar='"',
-            comments=None,
-            ndmin=2,
-            encoding="utf-8",
-            usecols=column,
-        )
+        form = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8"}
+        table = np.loadtxt(path, ndmin=2, usecols=column, **form)
     if not table.size:
         raise InputError(path, "no rows", "a row an utterance")
     if column is None and table.shape[1] < 2:

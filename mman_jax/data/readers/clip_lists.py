@@ -7,7 +7,7 @@ from typing import Any
 
 from mman_jax.data.readers import items
 from mman_jax.data.readers.items import Name
-from mman_jax.data.readers.table import Table, labelled, named_rows, of_rows
+from mman_jax.data.readers.table import Table, labelled, named_rows
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, reading
 
@@ -32,9 +32,6 @@ def read(path: Path) -> Table:
 
     Labels are mapped by the `label_map.json` in the same folder or above. If a folder has several
     folds, the first is read.
-
-    Raises:
-        InputError: A list, a line or an entry is invalid.
     """
     notes: list[str] = []
     lists = {"": path} if path.is_file() else _fold(path, notes)
@@ -62,7 +59,7 @@ def read(path: Path) -> Table:
             clip=str(entry.get("wav", entry.get("path", ""))) or key,
             key=key,
         )
-    return of_rows(path, S3PRL if is_s3prl else EMOBOX, rows, labelled(labels), notes)
+    return Table(path, S3PRL if is_s3prl else EMOBOX, rows, labelled(labels), notes)
 
 
 def _fold(folder: Path, notes: list[str]) -> dict[str, Path]:

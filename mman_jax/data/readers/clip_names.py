@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mman_jax.data.readers.table import Row, Table, labelled, of_rows
+from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.errors import InputError
 
 SUFFIXES = (
@@ -79,12 +79,9 @@ def read(folder: Path) -> Table:
     """Reads the names of a corpus's clips; each is a conversation of one utterance.
 
     Other files are left out, with a note.
-
-    Raises:
-        InputError: The names fit no known corpus, or several.
     """
     rows: dict[str, Row] = {}
-    labels, genders, others, copies = [], [], [], []
+    labels, others, copies = [], [], []
     corpora: set[str] = set()
     for path in sorted(_clips(folder)):
         found = _match(path)
@@ -97,9 +94,10 @@ def read(folder: Path) -> Table:
         if name in rows:
             copies.append(path.name)
             continue
-        rows[name] = Row(name, name, speaker=speaker, clip=str(path.absolute()))
+        gender = "female" if re.fullmatch(naming.female, speaker) else "male"
+        clip = str(path.absolute())
+        rows[name] = Row(name, name, speaker=speaker, gender=gender, clip=clip)
         labels.append(naming.labels[match["code"]])
-        genders.append("female" if re.fullmatch(naming.female, speaker) else "male")
     if len(corpora) != 1:
         found_names = f"clips of {' and '.join(sorted(corpora))}"
         if not corpora:
@@ -111,9 +109,7 @@ def read(folder: Path) -> Table:
         for names, which in ((others, "other names"), (copies, "the name of another one"))
         if names
     ]
-    table = of_rows(folder, corpora.pop(), list(rows.values()), labelled(labels), notes)
-    table.traits["gender"] = genders
-    return table
+    return Table(folder, corpora.pop(), list(rows.values()), labelled(labels), notes)
 
 
 def _match(path: Path) -> tuple[_Naming, re.Match[str]] | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mman_jax.data.readers import items, pooling
 from mman_jax.data.readers.items import Name
-from mman_jax.data.readers.table import RATINGS, Row, Table, of_rows, rated, unlabelled
+from mman_jax.data.readers.table import RATINGS, Row, Table, rated, unlabelled
 from mman_jax.errors import InputError, reading, require
 
 LAYOUT = "CMU-MultimodalSDK's computational sequences"
@@ -37,19 +37,13 @@ def read(path: Path, pool: pooling.How) -> Table:
     paths = [path] if path.is_file() else sorted(path.glob("*.csd"))
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(_open(file)) for file in paths]
         features: dict[str, _File] = {}
-        label_file: _File | None = None
-        for file in files:
-            if "label" in file.root.lower():
-                if label_file is not None:
-                    found = f"labels again ({file.root})"
-                    raise InputError(file.path, found, "one file of labels")
-                label_file = file
-            elif file.root in features:
-                raise InputError(file.path, f"{file.root} again", "each sequence once")
-            else:
-                features[file.root] = file
+        for file in (stack.enter_context(_open(file)) for file in paths):
+            root = "labels" if "label" in file.root.lower() else file.root
+            if root in features:
+                raise InputError(file.path, f"{root} again ({file.root})", "each sequence once")
+            features[root] = file
+        label_file = features.pop("labels", None)
         if not features:
             raise InputError(path, "labels alone", "a file of features in addition")
         segments = _labelled(label_file) if label_file else _unlabelled(features, notes)
@@ -66,7 +60,7 @@ def read(path: Path, pool: pooling.How) -> Table:
     rows = [
         Row(s.video, s.id, s.number if s.seconds is None else float(s.seconds[0])) for s in segments
     ]
-    table = of_rows(path, LAYOUT, rows, labels, notes)
+    table = Table(path, LAYOUT, rows, labels, notes)
     for modality in modalities:
         if modality is not None:
             table.add(modality)
@@ -76,14 +70,7 @@ def read(path: Path, pool: pooling.How) -> Table:
 
 
 class _Segment(NamedTuple):
-    """An utterance.
-
-    Attributes:
-        video: Id of the video.
-        number: Number of the utterance in the video.
-        seconds: [2], start and end; None for a full video, or for a segment with separate frames.
-        rating: [1] or [7] numbers; None without a file of labels.
-    """
+    """An utterance: its number in a video, [2] seconds if known, and [1] or [7] ratings, if any."""
 
     video: str
     number: int

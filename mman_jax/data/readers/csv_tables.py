@@ -12,7 +12,7 @@ import numpy as np
 from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import items
-from mman_jax.data.readers.table import Table, labelled
+from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest, reading
 
@@ -93,9 +93,6 @@ def read(path: Path) -> Table:
 
     If there are columns of conversations and labels, unknown columns are ignored with a note,
     except names that look misspelt, which are an error.
-
-    Raises:
-        InputError: A line or a column is invalid.
     """
     names, lines = rows(path)
     columns = _columns(path, names)
@@ -104,81 +101,61 @@ def read(path: Path) -> Table:
         unread = ", ".join(name or repr("") for name in columns.unread)[:200]
         notes.append(f"columns left unread: {unread}")
 
-    def texts(name: str) -> list[str]:
+    def texts(name: str, at: int) -> list[str]:
         values = []
         for line, row in lines:
-            where = f"{path}: line {line}: {name}"
-            cell = row[columns.facts[name]].strip()
+            where, cell = f"{path}: line {line}: {names[at]}", row[at].strip()
             if not cell and name != "label":
                 raise InputError(where, "empty", "a value in every row")
             values.append(items.text(cell, where, name))
         return values
 
-    facts = {name: texts(name) for name in columns.facts}
+    facts, groups = (
+        {name: texts(name, at) for name, at in positions.items()}
+        for positions in (columns.facts, columns.groups)
+    )
     count = len(lines)
     if "conversation" not in facts:
         facts["conversation"] = [f"c{row:0{len(str(count))}d}" for row in range(count)]
     if "utterance" not in facts:
         notes.append("no column utterance: utterances are named by their place in a conversation")
-        facts["utterance"] = _positions(facts["conversation"])
+        places: Counter[str] = Counter()
+        facts["utterance"] = []
+        for name in facts["conversation"]:
+            facts["utterance"].append(str(places[name]))
+            places[name] += 1
     if "label" not in facts:
         notes.append("no column label: utterances are context only")
-    labels = labelled(facts.get("label", [""] * count))
+    labels = labelled(facts.pop("label", [""] * count))
     for (line, _), part in zip(lines, facts.get("split", ()), strict=False):
         if part not in SPLIT_NAMES:
             raise InputError(f"{path}: line {line}: split", repr(part), nearest(part, SPLIT_NAMES))
     features: dict[str, np.ndarray] = {}
     for modality, numbers in columns.features.items():
-        features[modality] = np.empty((count, len(numbers)), np.float32)
-        for at, number in enumerate(sorted(numbers)):
-            position = numbers[number]
-            features[modality][:, at] = _numbers(path, lines, position, names[position])
-    return Table(
-        place=str(path),
-        layout=LAYOUT,
-        conversation_ids=facts["conversation"],
-        utterance_ids=facts["utterance"],
-        labels=labels.classes,
-        label_names=labels.names,
-        features=features,
-        present={modality: ~np.isnan(block).all(1) for modality, block in features.items()},
-        targets={name: _numbers(path, lines, at, name) for name, at in columns.targets.items()},
-        groups={
-            name.removeprefix(_GROUPS): values
-            for name, values in facts.items()
-            if name.startswith(_GROUPS)
-        },
-        traits={name: facts[name] for name in fields.columns(Corpus) if name in facts},
-        split=facts.get("split"),
-        speakers=facts.get("speaker"),
-        sessions=facts.get("session"),
-        notes=notes,
-    )
+        block = [_numbers(path, lines, numbers[n], names[numbers[n]]) for n in sorted(numbers)]
+        features[modality] = np.stack(block, axis=1)
+    present = {modality: ~np.isnan(block).all(1) for modality, block in features.items()}
+    targets = {name: _numbers(path, lines, at, name) for name, at in columns.targets.items()}
+    labels = labels._replace(targets=targets)
+    utterances = [
+        Row(**dict(zip(facts, values, strict=True))) for values in zip(*facts.values(), strict=True)
+    ]
+    return Table(path, LAYOUT, utterances, labels, notes, features, present, groups)
 
 
 class _Columns(NamedTuple):
-    """Positions of columns.
-
-    Attributes:
-        facts: Position of each fact, and of each `groups/<name>`.
-        targets: Position of each target, by name.
-        features: Position of each feature, by modality and number.
-        unread: Names of all other columns.
-    """
+    """Positions of columns by name, of features by modality and number, and all other names."""
 
     facts: dict[str, int]
     targets: dict[str, int]
+    groups: dict[str, int]
     features: dict[str, dict[int, int]]
     unread: list[str]
 
 
 def _columns(path: Path, names: list[str]) -> _Columns:
-    """Classifies columns by their names.
-
-    Raises:
-        InputError: A column is duplicate or unknown, or the numbers of features have gaps.
-    """
-    columns = _Columns({}, {}, {}, [])
+    """Classifies columns by their names."""
+    columns = _Columns({}, {}, {}, {}, [])
     for position, name in enumerate(names):
         where = f"{path}: column {name!r:.60}"
         fact = _FACTS.get(name.lower())
@@ -189,7 +166,7 @@ def _columns(path: Path, names: list[str]) -> _Columns:
         elif name.startswith(_TARGETS):
             columns.targets[name.removeprefix(_TARGETS)] = position
         elif name.startswith(_GROUPS):
-            columns.facts[name] = position
+            columns.groups[name.removeprefix(_GROUPS)] = position
         elif match := _FEATURE.fullmatch(name):
             numbers = columns.features.setdefault(match[1], {})
             if int(match[2]) in numbers:
@@ -210,16 +187,6 @@ def _columns(path: Path, names: list[str]) -> _Columns:
     if not columns.features:
         raise InputError(path, "no columns of features", "<modality>_0, <modality>_1 and so on")
     return columns
-
-
-def _positions(conversations: list[str]) -> list[str]:
-    """Returns the position of each utterance in its conversation, from 0."""
-    counts: Counter[str] = Counter()
-    positions = []
-    for name in conversations:
-        positions.append(str(counts[name]))
-        counts[name] += 1
-    return positions
 
 
 def _numbers(path: Path, lines: list[tuple[int, list[str]]], at: int, name: str) -> np.ndarray:

@@ -4,24 +4,16 @@ These files are tuples or lists of dicts keyed by conversation, and of the conve
 part of the split. Parts are identified by their number and their content.
 """
 
+import functools
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mman_jax.data.label_names import EMOTIONS
-from mman_jax.data.readers import items, meld, pooling
-from mman_jax.data.readers.table import (
-    BY_NUMBER,
-    POLARITY,
-    Labels,
-    Row,
-    Table,
-    by_sign,
-    numbered,
-    of_rows,
-)
+from mman_jax.data.readers import items, meld, pooling, table
 from mman_jax.errors import InputError
 
 _LEAST_BYTES = 6  # smallest size of an utterance: an id, a speaker, a label and three vectors
@@ -91,16 +83,13 @@ def recognises(loaded: object) -> bool:
     return sum(isinstance(part, dict) for part in loaded) >= 3
 
 
-def read(place: str, loaded: Any, pool: pooling.How) -> Table:
+def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
     """Reads a loaded pickle; conversations are sorted by id.
 
     Conversations outside of the split are left out. If the ids look like IEMOCAP's, the labels are
     its six emotions, sessions are the first five characters, and a speaker is named by session and
     M or F. MELD's labels are its seven emotions; any other classes are named by their numbers.
     Otherwise, a speaker is named by the conversation and the name within it.
-
-    Raises:
-        InputError: The number or kinds of parts are unknown, or an entry is invalid.
     """
     layout = layout_of(place, loaded)
     notes: list[str] = []
@@ -111,10 +100,10 @@ def read(place: str, loaded: Any, pool: pooling.How) -> Table:
     raw_labels, raw_speakers = columns.column("labels"), columns.column("speakers")
     is_meld = layout.meld and all(name.isdigit() for name in names)
     is_iemocap = not layout.meld and all(re.match(r"Ses\d\d", name) for name in names)
-    ratings = _ratings(raw_labels)
-    if ratings is not None:
-        is_iemocap = False
-        labels = Labels(by_sign(ratings), POLARITY, {"rating": ratings})
+    is_rating = all(isinstance(value, float | np.floating) for value in raw_labels)
+    if is_rating and any(value != np.round(value) for value in raw_labels):
+        is_iemocap, ratings = False, np.array(raw_labels, np.float32)
+        labels = table.Labels(table.by_sign(ratings), table.POLARITY, {"rating": ratings})
         notes.append(
             "labels: numbers, by their sign (target rating); AVEC's file does not say whether they "
             "are valence, activation, expectation or power"
@@ -122,26 +111,29 @@ def read(place: str, loaded: Any, pool: pooling.How) -> Table:
     else:
         classes = np.array(list(map(items.label, raw_labels, columns.places)), np.int32)
         known = EMOTIONS if is_iemocap else meld.EMOTIONS if is_meld else ()
-        labels = _named(place, classes, known, columns.places, notes)
+        wrong = np.flatnonzero(classes >= len(known))
+        if known and len(wrong):
+            found = f"label {classes[wrong[0]]} out of range"
+            raise InputError(columns.places[wrong[0]], found, f"an index into {', '.join(known)}")
+        labels = (
+            table.Labels(classes, known)
+            if known
+            else table.numbered(classes, f"{place}: labels", notes)
+        )
     rows = []
     for row, where, speaker in zip(columns.rows, columns.places, raw_speakers, strict=True):
-        name = row.conversation
-        speaker_id = _speaker(speaker, name, is_iemocap, where)
-        session = name[:5] if is_iemocap else None
-        rows.append(row._replace(split=split[name], speaker=speaker_id, session=session))
+        session = row.conversation[:5] if is_iemocap else None
+        speaker_id = _speaker(speaker, row.conversation, is_iemocap, where)
+        part = split[row.conversation]
+        rows.append(row._replace(split=part, speaker=speaker_id, session=session))
     if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in raw_speakers):
         notes.append("speakers: roles in a dialogue (columns of one-hot vectors), not people")
-    table = of_rows(place, layout.name, rows, labels, notes)
-    table.features = _features(place, layout, columns, notes)
-    return table
+    features = _features(place, layout, columns, notes)
+    return table.Table(place, layout.name, rows, labels, notes, features)
 
 
 def layout_of(place: str, loaded: Any) -> Layout:
-    """Returns the layout of a pickle.
-
-    Raises:
-        InputError: The layout is unknown; the message names the first wrong part of a nine-tuple.
-    """
+    """Returns the layout of a pickle."""
     pattern = "".join(_letter(part) for part in loaded)
     for layout in _LAYOUTS:
         if len(layout.fields) == len(loaded) and re.fullmatch(layout.pattern, pattern):
@@ -160,21 +152,18 @@ def layout_of(place: str, loaded: Any) -> Layout:
 
 def _letter(part: object) -> str:
     if isinstance(part, dict):
-        return "v" if _holds_vectors(part) else "d"
+        # Vectors, if most of the first conversations begin with a vector of floats.
+        several = [values for values in itertools.islice(part.values(), 5) if _is_list(values)]
+        vectors = [_is_vector(values[0]) for values in several if len(values)]
+        return "v" if 2 * sum(vectors) > len(vectors) else "d"
     return "i" if isinstance(part, set | frozenset | list | tuple | np.ndarray) else "o"
 
 
-def _holds_vectors(part: Mapping[Any, Any]) -> bool:
-    """Returns whether most of the first conversations begin with a vector of floats."""
-    firsts = []
-    for _, values in zip(range(5), part.values(), strict=False):
-        is_array = isinstance(values, np.ndarray) and values.ndim > 0
-        if (is_array or isinstance(values, list | tuple)) and len(values):
-            firsts.append(values[0])
-    return 2 * sum(_is_vector(first) for first in firsts) > len(firsts)
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-def _is_vector(value: object) -> bool:
+def _is_vector(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim > 0 and value.dtype.kind == "f"
     return isinstance(value, list | tuple) and any(isinstance(v, float) for v in value[:9])
@@ -236,37 +225,30 @@ class _Columns:
 
     def __init__(self, place: str, parts: Mapping[str, Any], names: list[str]):
         self._place, self._parts = place, parts
+        self._first = "ids" if "ids" in parts else "labels"
         self._lengths: dict[str, int] = {}
-        self.rows: list[Row] = []
+        self.rows: list[table.Row] = []
         budget = items.Budget(place)
         for name in names:
-            where = f"{place}: conversation {name}"
-            values = self._items("ids" if "ids" in parts else "labels", name)
+            where, values = f"{place}: conversation {name}", self._items(self._first, name)
+            self._lengths[name] = len(values)
             if not len(values):
                 raise InputError(where, "no utterances", "at least one")
             budget.spend(_LEAST_BYTES * len(values), where)
-            if "ids" in parts:
-                ids = [items.text(value, f"{where}: ids") for value in values]
-            else:
-                ids = [str(position) for position in range(len(values))]
-            self.rows += [Row(name, utterance) for utterance in ids]
-            self._lengths[name] = len(ids)
+            ids: Iterable[Any] = values if "ids" in parts else range(len(values))
+            self.rows += [table.Row(name, items.text(value, f"{where}: ids")) for value in ids]
         self.places = [
             f"{place}: conversation {r.conversation}, utterance {r.utterance}" for r in self.rows
         ]
 
     def column(self, field: str) -> list[Any]:
-        """Returns the items of all utterances.
-
-        Raises:
-                InputError: The items of a conversation are missing, or their number is wrong.
-        """
+        """Returns the items of all utterances."""
         column: list[Any] = []
         for name, length in self._lengths.items():
             values = self._items(field, name)
             if len(values) != length:
                 where = f"{self._place}: conversation {name}: {field}"
-                expected = f"{length}, as in {'ids' if 'ids' in self._parts else 'labels'}"
+                expected = f"{length}, as in {self._first}"
                 raise InputError(where, f"{len(values)} utterances", expected)
             column.extend(values)
         return column
@@ -286,50 +268,25 @@ def _features(
     features: dict[str, np.ndarray] = {}
     budget = items.Budget(place)
     for modality in ("speech", "visual", "text"):
-        blocks = [field for field in layout.fields if field.rstrip("234") == modality]
-        for field in blocks:
-            values = columns.column(field)
-            budget.spend(sum(_width(value) for value in values), place)
+        fields = [field for field in layout.fields if field.rstrip("234") == modality]
+        blocks: list[np.ndarray] = []
+        for field in fields:
             collector = pooling.Collector(field, None)
-            for value, utterance in zip(values, columns.places, strict=True):
+            for value, utterance in zip(columns.column(field), columns.places, strict=True):
                 where = f"{utterance}, modality {modality}"
-                collector.add_vectors(items.vector(value, where)[None], where)
-            block = collector.features
-            if modality in features and block.shape != features[modality].shape:
-                expected = f"{features[modality].shape[1]}, as in {modality}"
-                raise InputError(place, f"{block.shape[1]} features in {field}", expected)
-            features[modality] = features[modality] + block if modality in features else block
+                vector = items.vector(value, where)
+                budget.spend(len(vector), place)
+                collector.add_vectors(vector[None], where)
+            blocks.append(collector.features)
+            if blocks[-1].shape != blocks[0].shape:
+                expected = f"{blocks[0].shape[1]}, as in {modality}"
+                raise InputError(place, f"{blocks[-1].shape[1]} features in {field}", expected)
+        if blocks:
+            features[modality] = functools.reduce(np.add, blocks)
         if len(blocks) > 1:
             features[modality] = features[modality] / np.float32(len(blocks))
             notes.append(f"{modality}: the mean of its {len(blocks)} blocks")
     return features
-
-
-def _width(vector: object) -> int:
-    if isinstance(vector, np.ndarray):
-        return vector.size
-    return len(vector) if isinstance(vector, list | tuple) else 1
-
-
-def _ratings(labels: list[Any]) -> np.ndarray | None:
-    """Returns labels as [N] float32 if they are fractional; None if they are classes."""
-    floats = all(isinstance(value, float | np.floating) for value in labels)
-    if not floats or all(value == np.round(value) for value in labels):
-        return None
-    return np.array(labels, np.float32)
-
-
-def _named(
-    place: str, classes: np.ndarray, known: tuple[str, ...], places: list[str], notes: list[str]
-) -> Labels:
-    if not known:
-        notes.append(BY_NUMBER)
-        return numbered(classes, f"{place}: labels")
-    wrong = np.flatnonzero(classes >= len(known))
-    if len(wrong):
-        found = f"label {classes[wrong[0]]} out of range"
-        raise InputError(places[wrong[0]], found, f"an index into {', '.join(known)}")
-    return Labels(classes, known)
 
 
 def _speaker(value: object, conversation: str, is_iemocap: bool, place: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mman_jax.data.readers import items, pooling
 from mman_jax.data.readers.items import Array
-from mman_jax.data.readers.table import Table, labelled, named_rows, of_rows
+from mman_jax.data.readers.table import Table, labelled, named_rows
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, reading
 from mman_jax.files import arrays
@@ -24,66 +24,48 @@ def read(path: Path, pool: pooling.How) -> Table:
     """Reads one array, or a folder of arrays that are named by the parts.
 
     A folder of arrays without lengths is FunASR's output: one array per utterance, without labels.
-
-    Raises:
-        InputError: Lengths, labels and arrays do not match.
     """
     paths = [path] if path.is_file() else sorted(path.glob("*.npy"))
-    with_lengths = [array for array in paths if array.with_suffix(".lengths").is_file()]
     modality = pooling.Collector(MODALITY, pool)
-    if not with_lengths:
-        return _read_single(path, paths, modality)
-    parts = {items.PARTS.get(array.stem.lower(), ""): array for array in with_lengths}
-    if "" in parts or len(parts) != len(with_lengths) or len(parts) < 2:
-        if len(with_lengths) > 1:
-            raise InputError(path, f"{len(with_lengths)} arrays", "train.npy, valid.npy, test.npy")
-        parts = {"": with_lengths[0]}
-    ids: list[str] = []
-    labels: list[str] = []
-    split: list[str | None] = []
+    notes: list[str] = []
+    if not any(array.with_suffix(".lengths").is_file() for array in paths):
+        notes.append("no labels next to the arrays")
+        for file in paths:
+            count = modality.add_file(file)
+            if path.is_file() and count > 1:
+                expected = f"{file.stem}.lengths with a line an utterance, and {file.stem}.emo"
+                raise InputError(file, f"{count} rows and no lengths next to it", expected)
+        utterances = [(file.stem, "", "") for file in paths]
+    else:
+        utterances = _utterances(path, paths, modality)
+    ids, labels, split = zip(*utterances, strict=True)
+    parsed = [items.parse_name(name, numbered=False) for name in ids]
+    rows = named_rows(ids, parsed, notes)
+    rows = [row._replace(split=part or None) for row, part in zip(rows, split, strict=True)]
+    table = Table(path, LAYOUT, rows, labelled(labels), notes)
+    table.add(modality)
+    return table
+
+
+def _utterances(
+    path: Path, paths: list[Path], modality: pooling.Collector
+) -> list[tuple[str, str, str]]:
+    """Returns the id, the label and the part of each utterance, and adds its frames."""
+    several = [array for array in paths if array.with_suffix(".lengths").is_file()]
+    parts = {items.PARTS.get(array.stem.lower(), ""): array for array in several}
+    if len(several) == 1:
+        parts = {"": several[0]}
+    elif "" in parts or len(parts) != len(several):
+        raise InputError(path, f"{len(several)} arrays", "train.npy, valid.npy, test.npy")
+    utterances = []
     for part in (part for part in ("", *SPLIT_NAMES) if part in parts):
         frames = arrays.read_npy(parts[part])
         lengths = _lengths(parts[part].with_suffix(".lengths"), frames)
-        rows = _labels(parts[part].with_suffix(".emo"), len(lengths))
-        for (name, label), end, size in zip(rows, np.cumsum(lengths), lengths, strict=True):
+        labels = _labels(parts[part].with_suffix(".emo"), len(lengths))
+        for (name, label), end, size in zip(labels, np.cumsum(lengths), lengths, strict=True):
             modality.add(np.asarray(frames[int(end - size) : int(end)]), f"{parts[part]}: {name}")
-            ids.append(name)
-            labels.append(label)
-            split.append(part or None)
-    return _table(path, modality, ids, labels, split, [])
-
-
-def _read_single(path: Path, paths: list[Path], modality: pooling.Collector) -> Table:
-    """Reads one array per utterance; its file is named after the utterance."""
-    for file in paths:
-        array = arrays.read_npy(file)
-        rows = np.asarray(array[:])
-        rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
-        if rows.ndim != 2 or not rows.shape[1]:
-            raise InputError(file, f"shape {array.shape}", "a vector (D,) or frames (T, D)")
-        if path.is_file() and len(rows) > 1:
-            expected = f"{file.stem}.lengths with a line an utterance, and {file.stem}.emo"
-            raise InputError(file, f"{len(rows)} rows and no lengths next to it", expected)
-        modality.add(rows, str(file), framed=array.ndim == 2)
-    ids = [file.stem for file in paths]
-    notes = ["no labels next to the arrays"]
-    return _table(path, modality, ids, [""] * len(ids), [None] * len(ids), notes)
-
-
-def _table(
-    path: Path,
-    modality: pooling.Collector,
-    ids: list[str],
-    labels: list[str],
-    split: list[str | None],
-    notes: list[str],
-) -> Table:
-    parsed = [items.parse_name(name, numbered=False) for name in ids]
-    named = zip(named_rows(ids, parsed, notes), split, strict=True)
-    rows = [row._replace(split=part) for row, part in named]
-    table = of_rows(path, LAYOUT, rows, labelled(labels), notes)
-    table.add(modality)
-    return table
+            utterances.append((name, label, part))
+    return utterances
 
 
 def _lengths(path: Path, frames: Array) -> np.ndarray:

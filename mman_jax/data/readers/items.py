@@ -72,11 +72,7 @@ def meld_dialogue(dialogue: int, part: str | None = None) -> str:
 
 
 def clip(value: object, place: str) -> tuple[str, str, int]:
-    """Parses a clip's name; returns the name, the video, and the clip's number in it.
-
-    Raises:
-        InputError: The value is not such a name.
-    """
+    """Parses a clip's name; returns the name, the video, and the clip's number in it."""
     name = text(next(iter(first_values(value, 1)), None), place)
     parsed = parse_name(name)
     if parsed is None or parsed.order is None:
@@ -101,11 +97,7 @@ class Budget:
 
 
 def text(value: object, place: str, what: str = "an id") -> str:
-    """Converts a text, bytes or an integer to text.
-
-    Raises:
-        InputError: The value has another type, or is too long.
-    """
+    """Converts a text, bytes or an integer to text."""
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -122,11 +114,7 @@ def text(value: object, place: str, what: str = "an id") -> str:
 
 
 def label(value: object, place: str) -> int:
-    """Converts a class (from 0, or -1 for none), which may be an integral float, to an integer.
-
-    Raises:
-        InputError: The value has another type, or is out of range.
-    """
+    """Converts a class (from 0, or -1 for none), which may be an integral float, to an integer."""
     expected = f"0 to {LARGEST_LABEL}, or -1"
     if not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(place, f"a {type(value).__name__} as a label", expected)
@@ -138,11 +126,7 @@ def label(value: object, place: str) -> int:
 
 
 def vector(value: Any, place: str) -> np.ndarray:
-    """Converts an array or a list of numbers to [D] float32.
-
-    Raises:
-        InputError: The value is not a vector of numbers.
-    """
+    """Converts an array or a list of numbers to [D] float32."""
     if isinstance(value, np.ndarray):
         valid = value.ndim == 1 and value.dtype.kind in "fiub"
         found = f"{value.dtype} of shape {value.shape}"
@@ -159,11 +143,7 @@ def vector(value: Any, place: str) -> np.ndarray:
 
 
 def array(value: object, place: str, count: int | None = None) -> Array:
-    """Checks and returns an array of numbers, [N, T, D] or [N, D].
-
-    Raises:
-        InputError: The value is not such an array, or N differs from `count`.
-    """
+    """Checks and returns an array of numbers, [N, T, D] or [N, D]."""
     expected = "an array [N, T, D] of numbers"
     if not isinstance(value, Array):
         raise InputError(place, f"a {type(value).__name__}", expected)
@@ -175,22 +155,14 @@ def array(value: object, place: str, count: int | None = None) -> Array:
 
 
 def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
-    """Checks and returns a list, a tuple or an array with an axis.
-
-    Raises:
-        InputError: The value is something else.
-    """
+    """Checks and returns a list, a tuple or an array with an axis."""
     if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim):
         raise InputError(place, f"a {type(value).__name__}", expected)
     return value
 
 
 def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
-    """Converts N numbers to [N] float32; without a count, their shape is kept.
-
-    Raises:
-        InputError: A value is not a number or infinite, or the count is wrong.
-    """
+    """Converts N numbers to [N] float32; without a count, their shape is kept."""
     expected = "a number an utterance"
     wrong = InputError(place, f"a {type(values).__name__} of something else than numbers", expected)
     # Lists of arrays are excluded, since they may contain one object any number of times.
@@ -215,11 +187,7 @@ def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
 
 
 def lengths(values: object, place: str, count: int, most: int) -> np.ndarray:
-    """Converts lengths to [N] int64.
-
-    Raises:
-        InputError: The count is wrong, or a length is not an integer or exceeds the padded length.
-    """
+    """Converts lengths to [N] int64."""
     sizes = numbers(values, place, count)
     wrong = np.flatnonzero(~((sizes >= 0) & (sizes <= most) & (sizes == np.round(sizes))))
     if len(wrong):

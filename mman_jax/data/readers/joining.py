@@ -29,7 +29,7 @@ class _Modality(NamedTuple):
 
 def join(
     corpus: Corpus,
-    arrays: Mapping[str, str | Path],
+    paths: Mapping[str, str | Path],
     pool: pooling.How = "mean",
     keys: Sequence[str] | None = None,
     read: Callable[[Path], Corpus | None] = lambda path: None,
@@ -38,7 +38,7 @@ def join(
 
     Args:
         corpus: The corpus to extend.
-        arrays: Path of each new modality. It is an .npz archive or a folder of .npy files, with a
+        paths: Path of each new modality. It is an .npz archive or a folder of .npy files, with a
             vector [D] or frames [T, D] per utterance under its id: `conversation/utterance`, the
             utterance's id if it is unique, or an entry of `keys`; other arrays are ignored. Or it
             is another corpus, whose modality of this name, or only modality, is joined; utterances
@@ -52,7 +52,7 @@ def join(
         InputError: The array of an utterance is missing or has another size.
     """
     joined: dict[str, _Modality] = {}
-    for modality, path in arrays.items():
+    for modality, path in paths.items():
         path = Path(path)
         if modality in corpus.features:
             found = f"a modality of {corpus.source or 'the corpus'} already"
@@ -74,11 +74,7 @@ def join(
 
 
 def named_paths(texts: list[str], place: str) -> dict[str, str]:
-    """Parses `NAME=PATH` texts to a mapping.
-
-    Raises:
-        InputError: A text has another form, or a name occurs twice.
-    """
+    """Parses `NAME=PATH` texts to a mapping."""
     paths: dict[str, str] = {}
     for text in texts:
         name, equals, path = text.partition("=")
@@ -195,12 +191,13 @@ def _opened(path: Path) -> Iterator[Callable[[str], np.ndarray | None]]:
         raise InputError(path, "no such file or folder", _KINDS)
     if path.suffix.lower() != ".npz":
         raise InputError(path, f"a file of another kind ({path.suffix or 'no suffix'})", _KINDS)
+    # An archive may have more members than `files.archive` allows.
     with contextlib.ExitStack() as stack:
         with reading(path, _KINDS):
             file = stack.enter_context(path.open("rb"))
             archive = stack.enter_context(np.load(file, allow_pickle=False))
-            names = archive.files
-        for name, count in Counter(names).items():
+            names = Counter(archive.files)
+        for name, count in names.items():
             if count > 1:
                 found = f"occurs twice, as {name!r} and as {name + '.npy'!r}"
                 raise InputError(f"{path}: {name}", found, "each id once")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import csv_tables, items, pooling
-from mman_jax.data.readers.table import Row, Table, labelled, of_rows, unlabelled
+from mman_jax.data.readers.table import Row, Table, labelled, unlabelled
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 
@@ -29,11 +29,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> Table:
-    """Reads one list, or the three in a folder: labels, speakers and times, without features.
-
-    Raises:
-        InputError: A line or a column is invalid.
-    """
+    """Reads one list, or the three in a folder: labels, speakers and times, without features."""
     files = {"": path} if path.is_file() else _files(path)
     utterances: list[Row] = []
     labels: list[str] = []
@@ -63,7 +59,7 @@ def read(path: Path) -> Table:
     notes = ["dialogues: numbered through all parts, as the pickles do (1039 on: validation)"]
     if "" in files:
         notes = ["one part of a split that the file does not name: no split"]
-    return of_rows(path, LISTS, utterances, labelled(labels, EMOTIONS), notes)
+    return Table(path, LISTS, utterances, labelled(labels, EMOTIONS), notes)
 
 
 def recognises_vectors(loaded: object) -> bool:
@@ -81,9 +77,6 @@ def read_vectors(place: str, loaded: Any, pool: pooling.How) -> Table:
 
     Keys are `<dialogue>_<utterance>` for vectors [D], or dialogues for arrays [U, D], in which rows
     of zeros follow the utterances. Dialogue numbers that restart in each part are made unique.
-
-    Raises:
-        InputError: A part or a key is invalid.
     """
     rows: list[Row] = []
     modality = pooling.Collector("features", pool)
@@ -97,7 +90,7 @@ def read_vectors(place: str, loaded: Any, pool: pooling.How) -> Table:
     if not rows:
         raise InputError(place, "no utterances", "at least one")
     notes = ["no labels in the file: join it to MELD's CSV files"]
-    table = of_rows(place, VECTORS, rows, unlabelled(len(rows)), notes)
+    table = Table(place, VECTORS, rows, unlabelled(len(rows)), notes)
     table.add(modality)
     return table
 

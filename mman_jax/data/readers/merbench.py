@@ -6,20 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mman_jax.data.label_names import EMOTIONS
-from mman_jax.data.readers import items, pooling
+from mman_jax.data.readers import items, pooling, table
 from mman_jax.data.readers.items import Name
-from mman_jax.data.readers.table import (
-    BY_NUMBER,
-    Labels,
-    Table,
-    labelled,
-    named_rows,
-    numbered,
-    of_rows,
-    rated,
-)
 from mman_jax.errors import InputError
-from mman_jax.files import archive, arrays, unpickler
+from mman_jax.files import archive, unpickler
 
 LAYOUT = "MERBench (features by encoder, labels as .npz)"
 CORPORA = {
@@ -49,14 +39,11 @@ def has_labels(path: Path) -> bool:
     return bool(CORPORA.keys() & set(archive.keys(path)))
 
 
-def read(folder: Path, pool: pooling.How) -> Table:
+def read(folder: Path, pool: pooling.How) -> table.Table:
     """Reads a folder, or a single label file, which has no features.
 
     If there are several label files, the one with the most utterances is read. Each encoder is a
     modality; if it has both vectors (-UTT) and frames (-FRA), the vectors are read.
-
-    Raises:
-        InputError: Labels or a feature file are missing or invalid.
     """
     notes: list[str] = []
     if folder.is_file():
@@ -66,14 +53,14 @@ def read(folder: Path, pool: pooling.How) -> Table:
     utterances = _utterances(path, notes)
     ids = [utterance.name for utterance in utterances]
     names = [items.parse_name(utterance.name, utterance.part) for utterance in utterances]
-    rows = named_rows(ids, names, notes)
+    rows = table.named_rows(ids, names, notes)
     for position, (name, part, _) in enumerate(utterances):
         rows[position] = rows[position]._replace(split=part or None, key=name)
     labels = _labels(path, utterances, names, notes)
-    table = of_rows(path, LAYOUT, rows, labels, notes)
+    result = table.Table(path, LAYOUT, rows, labels, notes)
     for encoder, (where, framed) in _encoders(folder).items():
-        table.add(_modality(encoder, where, ids, pool, framed))
-    return table
+        result.add(_modality(encoder, where, ids, pool, framed))
+    return result
 
 
 def _encoders(folder: Path) -> dict[str, tuple[Path, bool]]:
@@ -132,7 +119,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
-def _labels(path: Path, rows: list[_Facts], names: list[Name | None], notes: list[str]) -> Labels:
+def _labels(
+    path: Path, rows: list[_Facts], names: list[Name | None], notes: list[str]
+) -> table.Labels:
     emotions = [row.facts.get("emo") for row in rows]
     values = [row.facts.get("val", _NO_VALUE) for row in rows]
     ratings = items.numbers(values, f"{path}: val", len(rows))
@@ -141,20 +130,19 @@ def _labels(path: Path, rows: list[_Facts], names: list[Name | None], notes: lis
     targets = {"sentiment": ratings} if is_rated else {}
     texts = [emotion for emotion in emotions if isinstance(emotion, str)]
     if len(texts) == len(emotions):
-        return labelled(texts)._replace(targets=targets)
+        return table.labelled(texts)._replace(targets=targets)
     wheres = [f"{path}: utterance {row.name}" for row in rows]
     classes = np.array(list(map(items.label, emotions, wheres)), np.int32)
     if is_rated and len(set(classes.tolist())) == 1:
-        return rated(ratings, notes)
+        return table.rated(ratings, notes)
     known: tuple[str, ...] = ()
     if all(name and name.session for name in names):
         known = EMOTIONS if classes.max() >= 4 else EMOTIONS[:4]
     elif "dia" in rows[0].name and "_utt" in rows[0].name:
         known = _MELD
     if known and classes.max() < len(known):
-        return Labels(classes, known, targets)
-    notes.append(BY_NUMBER)
-    return numbered(classes, f"{path}: labels")._replace(targets=targets)
+        return table.Labels(classes, known, targets)
+    return table.numbered(classes, f"{path}: labels", notes)._replace(targets=targets)
 
 
 def _modality(
@@ -168,11 +156,7 @@ def _modality(
         if Path(name).name != name or not path.is_file():
             modality.skip()
             continue
-        array = np.asarray(arrays.read_npy(path)[:])
-        rows = array.reshape(1, -1) if array.ndim == 1 else array
-        if rows.ndim != 2 or not rows.shape[1]:
-            raise InputError(path, f"shape {array.shape}", "a vector (D,) or frames (T, D)")
-        modality.add(rows, str(path), framed=framed)
+        modality.add_file(path, framed)
     if modality.width is None:
         raise InputError(folder, "no file of any utterance", f"{ids[0]}.npy and so on")
     return modality

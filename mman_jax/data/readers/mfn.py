@@ -8,7 +8,7 @@ import numpy as np
 
 from mman_jax.data.readers import items, padded, pooling
 from mman_jax.data.readers.padded import Part
-from mman_jax.data.readers.table import POLARITY, Labels, Table, of_rows, rated
+from mman_jax.data.readers.table import POLARITY, Labels, Table, rated
 from mman_jax.errors import InputError
 from mman_jax.files import archive, arrays
 
@@ -35,9 +35,6 @@ def read(path: Path, pool: pooling.How) -> Table:
     """Reads an archive; each utterance is a conversation of one, since there are no ids.
 
     A row is a word if any modality is not zero, so that the modalities remain aligned.
-
-    Raises:
-        InputError: A part or an array is invalid.
     """
     nested: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.read(path, "arrays of numbers").items():
@@ -59,7 +56,7 @@ def read(path: Path, pool: pooling.How) -> Table:
         for part in parts
     ]
     labels = _labels(np.concatenate(ratings), notes)
-    table = of_rows(path, LAYOUT, rows, labels, notes)
+    table = Table(path, LAYOUT, rows, labels, notes)
     description = "words: rows in which any modality is not zero"
     padded.add_modalities(table, parts, pool, lambda part, *_: (words[part.name], description))
     return table

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import items, pooling
-from mman_jax.data.readers.table import RATINGS, Row, Table, of_rows, rated
+from mman_jax.data.readers.table import RATINGS, Row, Table, rated
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError
 from mman_jax.files import unpickler
@@ -37,11 +37,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def read_folder(folder: Path, pool: pooling.How) -> Table:
-    """Reads `train.pkl`, `dev.pkl` and `test.pkl` of a folder.
-
-    Raises:
-        InputError: A file cannot be read or has another layout, or an item is invalid.
-    """
+    """Reads `train.pkl`, `dev.pkl` and `test.pkl` of a folder."""
     parts = {}
     for part, path in files(folder).items():
         loaded = unpickler.load(path)
@@ -52,11 +48,7 @@ def read_folder(folder: Path, pool: pooling.How) -> Table:
 
 
 def read(place: str, loaded: Any, pool: pooling.How) -> Table:
-    """Reads a loaded pickle, which is an unnamed part of a split.
-
-    Raises:
-        InputError: An item is invalid.
-    """
+    """Reads a loaded pickle, which is an unnamed part of a split."""
     return _read(place, {"": (place, loaded)}, pool)
 
 
@@ -87,7 +79,7 @@ def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> T
     if "" in parts:
         notes.append("one part of a split that the file does not name: no split")
     labels = rated(np.array(ratings, np.float32), notes)
-    table = of_rows(place, LAYOUT, rows, labels, notes)
+    table = Table(place, LAYOUT, rows, labels, notes)
     for modality in reversed(modalities):
         table.add(modality)
     return table

@@ -5,20 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, padded, pooling
+from mman_jax.data.readers import items, padded, pooling, table
 from mman_jax.data.readers.items import Array
 from mman_jax.data.readers.padded import Part
-from mman_jax.data.readers.table import (
-    POLARITY,
-    Labels,
-    Row,
-    Table,
-    by_sign,
-    labelled,
-    numbered,
-    of_rows,
-    unlabelled,
-)
 from mman_jax.errors import InputError
 
 LAYOUT = "MMSA (parts of padded text, audio and vision)"
@@ -36,34 +25,31 @@ def recognises(loaded: object) -> bool:
     return bool(padded.keys(loaded) & _KEYS)
 
 
-def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
+def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Table:
     """Reads a loaded pickle.
 
     Frames are distinguished from padding by the file's lengths, otherwise by BERT's attention mask
     if the modality is aligned to it, otherwise by rows of zeros. Conversations are videos, whose
     clips are ordered by number.
-
-    Raises:
-        InputError: A part, key, row or id is invalid.
     """
     parts = padded.split(place, loaded)
     notes: list[str] = []
-    rows: list[Row] = []
+    rows: list[table.Row] = []
     for part in parts:
         for row, value in enumerate(part.column("id")):
             name, video, order = items.clip(value, f"{part.place}: id: row {row}")
-            rows.append(Row(video, name, order, part.name or None))
+            rows.append(table.Row(video, name, order, part.name or None))
     targets = {
         f"sentiment{name}": _numbers(parts, f"regression_labels{suffix}")
         for suffix, name in _RATERS.items()
         if _has(parts, f"regression_labels{suffix}")
     }
     labels = _labels(parts, targets.get("sentiment"), notes)
-    table = of_rows(place, LAYOUT, rows, labels._replace(targets=targets), notes)
-    padded.add_modalities(table, parts, pool, _frames)
-    if "text" not in table.features and _has(parts, "text_bert"):
+    result = table.Table(place, LAYOUT, rows, labels._replace(targets=targets), notes)
+    padded.add_modalities(result, parts, pool, _frames)
+    if "text" not in result.features and _has(parts, "text_bert"):
         notes.append("text: token numbers alone (text_bert), which are no features: left out")
-    return table
+    return result
 
 
 def _has(parts: list[Part], key: str) -> bool:
@@ -92,7 +78,7 @@ def _frames(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray
     return padded.by_zeros(part, key, array, front)
 
 
-def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -> Labels:
+def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -> table.Labels:
     """Returns classes from annotations, or if there are none from the sign, or class numbers."""
     if _has(parts, "annotations"):
         annotations = [
@@ -101,15 +87,17 @@ def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -
             for row, value in enumerate(part.column("annotations"))
         ]
         known = ("Negative", "Neutral", "Positive")
-        labels = labelled(annotations, known)
+        labels = table.labelled(annotations, known)
         if sentiment is not None and labels.names == known:
-            other = int(((labels.classes != by_sign(sentiment)) & (labels.classes >= 0)).sum())
+            other = int(
+                ((labels.classes != table.by_sign(sentiment)) & (labels.classes >= 0)).sum()
+            )
             if other:
                 notes.append(f"labels: annotations, which differ from the sign for {other}")
         return labels
     if sentiment is not None:
         notes.append("labels: the sign of regression_labels, 0 as neutral")
-        return Labels(by_sign(sentiment), POLARITY)
+        return table.Labels(table.by_sign(sentiment), table.POLARITY)
     key = "classification_labels"
     if _has(parts, key):
         classes = [
@@ -117,9 +105,9 @@ def _labels(parts: list[Part], sentiment: np.ndarray | None, notes: list[str]) -
             for part in parts
             for row, number in enumerate(_numbers([part], key).tolist())
         ]
-        return numbered(classes, f"{parts[0].place}: {key}")
+        return table.numbered(classes, f"{parts[0].place}: {key}")
     notes.append("labels: none in the file")
-    return unlabelled(sum(part.count for part in parts))
+    return table.unlabelled(sum(part.count for part in parts))
 
 
 def _annotation(value: object, place: str) -> str:

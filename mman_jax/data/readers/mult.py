@@ -5,18 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.readers import items, padded, pooling
+from mman_jax.data.readers import items, padded, pooling, table
 from mman_jax.data.readers.padded import Part
-from mman_jax.data.readers.table import (
-    RATINGS,
-    Labels,
-    Row,
-    Table,
-    labelled,
-    numbered,
-    of_rows,
-    rated,
-)
 from mman_jax.errors import InputError
 
 LAYOUT = "Multimodal-Transformer or MultiBench (parts of padded vision, audio and text)"
@@ -30,21 +20,17 @@ def recognises(loaded: object) -> bool:
     return bool(padded.keys(loaded))
 
 
-def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> Table:
-    """Reads a loaded pickle; rows of zeros on one side of the arrays are padding.
-
-    Raises:
-        InputError: A part, key, row or id is invalid.
-    """
+def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Table:
+    """Reads a loaded pickle; rows of zeros on one side of the arrays are padding."""
     parts = padded.split(place, loaded)
     notes: list[str] = []
     rows = _rows(parts, notes)
-    table = of_rows(place, LAYOUT, rows, _labels(parts, notes), notes)
-    padded.add_modalities(table, parts, pool, padded.by_zeros)
-    return table
+    result = table.Table(place, LAYOUT, rows, _labels(parts, notes), notes)
+    padded.add_modalities(result, parts, pool, padded.by_zeros)
+    return result
 
 
-def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
+def _rows(parts: list[Part], notes: list[str]) -> list[table.Row]:
     """Returns rows with conversations, utterances and their order, from ids of any known form."""
     if not any("id" in part.fields for part in parts):
         return padded.counted_rows(parts, notes)
@@ -74,7 +60,7 @@ def _rows(parts: list[Part], notes: list[str]) -> list[Row]:
     else:
         notes.append("the ids encode no conversation: each utterance is a conversation of one")
         conversations = names = _unique(names, notes)
-    return list(map(Row, conversations, names, order, split))
+    return list(map(table.Row, conversations, names, order, split))
 
 
 def _unique(names: list[str], notes: list[str]) -> list[str]:
@@ -98,7 +84,7 @@ def _seconds(row: list[str]) -> tuple[float, float] | None:
     return (start, end) if np.isfinite([start, end]).all() else None
 
 
-def _labels(parts: list[Part], notes: list[str]) -> Labels:
+def _labels(parts: list[Part], notes: list[str]) -> table.Labels:
     """Returns labels, interpreted by their shape and values."""
     by_part = [
         items.numbers(np.asarray(part.column("labels")), f"{part.place}: labels") for part in parts
@@ -111,22 +97,22 @@ def _labels(parts: list[Part], notes: list[str]) -> Labels:
     if values.shape[1:] == (4, 2):
         return _emotions(values, notes)
     flat = values.reshape(len(values), -1)
-    if flat.shape[1] == len(RATINGS):
-        return rated(flat, notes)
+    if flat.shape[1] == len(table.RATINGS):
+        return table.rated(flat, notes)
     if flat.shape[1] != 1:
         raise InputError(place, f"shape {values.shape}", _LABELS)
     numbers = flat[:, 0]
     integral = all(np.asarray(part.fields["labels"]).dtype.kind in "iub" for part in parts)
     if values.ndim == 3 or not (integral or set(np.unique(numbers).tolist()) <= {0.0, 1.0}):
-        return rated(numbers, notes)
+        return table.rated(numbers, notes)
     notes.append("labels: whole numbers as they are; the file does not say what they mean")
     if (numbers < 0).any():
-        return labelled([f"{number:g}" for number in numbers])
+        return table.labelled([f"{number:g}" for number in numbers])
     classes = [items.label(n, f"{place}: row {row}") for row, n in enumerate(numbers.tolist())]
-    return numbered(classes, place)
+    return table.numbered(classes, place)
 
 
-def _emotions(values: np.ndarray, notes: list[str]) -> Labels:
+def _emotions(values: np.ndarray, notes: list[str]) -> table.Labels:
     """Returns classes from IEMOCAP's four yes-or-no answers, where exactly one is yes."""
     yes = values.argmax(-1) == 1
     single = yes.sum(1) == 1
@@ -136,4 +122,4 @@ def _emotions(values: np.ndarray, notes: list[str]) -> Labels:
     )
     classes = np.where(single, yes.argmax(1), -1).astype(np.int32)
     targets = {name: yes[:, i].astype(np.float32) for i, name in enumerate(_FOUR)}
-    return Labels(classes, _FOUR, targets)
+    return table.Labels(classes, _FOUR, targets)

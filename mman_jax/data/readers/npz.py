@@ -61,7 +61,7 @@ def read(path: str | Path) -> Corpus:
     """
     path = Path(path)
     with reading(path, "a corpus as an .npz archive"), path.open("rb") as file:
-        loaded = {key: _load(path, file, a) for key, a in _headers(path, file).items()}
+        loaded = {key: _load(path, a) for key, a in _headers(path, file).items()}
     by_field: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
     for key, kind in _stored().items():
         if kind.by:
@@ -112,8 +112,9 @@ def _group(loaded: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 
 def _sequences(path: Path, loaded: Mapping[str, np.ndarray]) -> dict[str, Sequence]:
     """Returns the sequences, each made of up to four arrays."""
-    values, counts, intervals, names = (_group(loaded, prefix) for prefix in _CELLS)
-    for prefix, group in ((COUNTS, counts), (INTERVALS, intervals), (NAMES, names)):
+    groups = {prefix: _group(loaded, prefix) for prefix in _CELLS}
+    values, counts, intervals, names = groups.values()
+    for prefix, group in groups.items():
         for name in group.keys() - values.keys():
             found = f"without {SEQUENCES}{name}"
             raise InputError(f"{path}: {prefix}{name}", found, "the two together, or neither")
@@ -129,16 +130,12 @@ def _sequences(path: Path, loaded: Mapping[str, np.ndarray]) -> dict[str, Sequen
 
 def _headers(path: Path, file: BinaryIO) -> dict[str, Stored]:
     """Returns the headers of all arrays, checked against the sizes of the archive's members."""
-    members: dict[str, archive.Member] = {}
     stored = _stored() | _CELLS
-    for member in archive.members(path, file):
-        key = member.name.removesuffix(".npy")
+    members = archive.members(path, file)
+    for key in members:
         if _prefix(key) not in stored or key in _CELLS:
             known = nearest(key, [f"{k}<name>" if k.endswith("/") else k for k in stored])
             raise InputError(f"{path}: {key}", "an unknown key", known)
-        if key in members:
-            raise InputError(f"{path}: {key}", "occurs twice", "each key once")
-        members[key] = member
     if "labels" not in members:
         found = f"no key 'labels' among {', '.join(members)}"
         raise InputError(path, found, "a class for each utterance, as a text or a number from 0")
@@ -146,7 +143,7 @@ def _headers(path: Path, file: BinaryIO) -> dict[str, Stored]:
         raise InputError(path, "no modalities", f"a key {FEATURES}<modality> for each")
     headers: dict[str, Stored] = {}
     for key, member in members.items():
-        headers[key] = arrays.stored(file, f"{path}: {key}", member)
+        headers[key] = arrays.stored(f"{path}: {key}", member)
         _check_header(headers[key], key, stored[_prefix(key)])
     return headers
 
@@ -180,15 +177,15 @@ def _check_header(array: Stored, key: str, declared: Kind) -> None:
     array.check_size()
 
 
-def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
+def _load(path: Path, array: Stored) -> np.ndarray:
     member = array.member
     times = member.name.startswith(INTERVALS)
     if member.stored and array.dtype == np.float32 and member.size > array.header and not times:
         # Reading to the end verifies the checksum, in bounded memory.
-        collections.deque(archive.chunks(file, member), maxlen=0)
+        collections.deque(archive.chunks(member), maxlen=0)
         start = member.offset + array.header
         return np.memmap(path, np.float32, "r", start, array.shape, array.order)
-    values = _texts(file, array) if array.dtype == object else array.load(file)
+    values = _texts(array) if array.dtype == object else array.load()
     if values.dtype.kind == "S":
         try:
             return np.char.decode(values, "utf-8")
@@ -205,9 +202,9 @@ def _load(path: Path, file: BinaryIO, array: Stored) -> np.ndarray:
     return values.astype(np.int32)
 
 
-def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
+def _texts(array: Stored) -> np.ndarray:
     """Reads an array of objects as texts or integers; NaN becomes an empty text."""
-    loaded = unpickler.loads_array(file, array)
+    loaded = unpickler.loads_array(array)
     if not isinstance(loaded, np.ndarray) or loaded.shape != array.shape:
         raise InputError(array.place, f"a {type(loaded).__name__}", "an array as its header says")
     values = loaded.tolist()
@@ -219,15 +216,7 @@ def _texts(file: BinaryIO, array: Stored) -> np.ndarray:
 
 
 def _corpus(place: str, by_field: Mapping[str, Any]) -> Corpus:
-    """Returns the corpus of an archive's arrays, with defaults for missing ones.
-
-    Args:
-        place: The archive, for messages and as the source.
-        by_field: Arrays by field, or by field and name; and `conversation`.
-
-    Raises:
-        InputError: Arrays do not match.
-    """
+    """Returns the corpus of arrays by field, or by field and name; and of `conversation`."""
     notes = list(_strings(by_field, "source_notes") or ())
     count = len(by_field["labels"])
     labels, label_names = _labels(place, by_field, notes)
@@ -285,15 +274,15 @@ def _labels(
             notes.append("label_names: not given, named by their numbers")
         return labels, names
     texts = labels.tolist()
+    labelled = table.labelled(texts, names or ())
     if names is None:
-        labelled = table.labelled(texts)
         notes.append(f"label_names: not given, those of labels: {', '.join(labelled.names)[:200]}")
         return labelled.classes, labelled.names
     for row, label in enumerate(texts):
         if label and label not in names:
             expected = f"one of label_names ({', '.join(names)[:200]}), or empty for none"
             raise InputError(f"{place}: labels: row {row}", f"{label!r:.60}", expected)
-    return table.labelled(texts, names).classes, names
+    return labelled.classes, names
 
 
 def _conversations(
@@ -343,15 +332,13 @@ def _of_conversations(
     if "conversation" not in by_field and int(lengths.sum()) != total:
         return values
     if order is not None:
-        values = tuple(values[i] for i in order)
+        values = fields.taken(values, order)
     merged: list[str] = []
-    start = 0
-    for number, length in enumerate(lengths.tolist()):
-        entries = set(values[start : start + length])
+    for number, end in enumerate(np.cumsum(lengths).tolist()):
+        entries = set(values[end - lengths[number] : end])
         if len(entries) != 1:
             where = f"{place}: {key}: conversation number {number}"
             both = " and ".join(sorted(entries)[:3])
             raise InputError(where, f"{both} in one conversation", "one of them")
         merged += entries
-        start += length
     return tuple(merged)

@@ -36,11 +36,7 @@ class Part:
     count: int
 
     def column(self, key: str) -> Any:
-        """Returns a list or an array with one value per utterance.
-
-        Raises:
-            InputError: The key is missing, or has a wrong number of values.
-        """
+        """Returns a list or an array with one value per utterance."""
         values = items.sequence(self._field(key), f"{self.place}: {key}", "a value an utterance")
         if len(values) != self.count:
             expected = f"{self.count}, as in the other arrays"
@@ -48,11 +44,7 @@ class Part:
         return values
 
     def array(self, key: str) -> Array:
-        """Returns an array [N, T, D] or [N, D].
-
-        Raises:
-            InputError: The key is missing, or is not such an array.
-        """
+        """Returns an array [N, T, D] or [N, D]."""
         return items.array(self._field(key), f"{self.place}: {key}", self.count)
 
     def _field(self, key: str) -> Any:
@@ -78,11 +70,7 @@ def keys(loaded: object) -> set[Any]:
 
 
 def split(place: str, loaded: Mapping[Any, Any]) -> list[Part]:
-    """Returns the parts, in the order train, valid, test.
-
-    Raises:
-        InputError: A part has no modality or no utterances.
-    """
+    """Returns the parts, in the order train, valid, test."""
     parts_by_name: dict[str, Mapping[Any, Any]] = {}
     for name, part in _named(loaded).items():
         if name in PARTS and isinstance(part, dict):

@@ -1,13 +1,15 @@
 """Pooling of an utterance's frames or words to one vector, and collection of sequences."""
 
-import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from mman_jax.data.readers.items import Array
 from mman_jax.data.sequences import Sequence
+from mman_jax.data.validation import row_chunks
 from mman_jax.errors import InputError, nearest
+from mman_jax.files import arrays
 from mman_jax.files.arrays import Growing
 
 POOLS = ("mean", "mean_std", "last")
@@ -15,8 +17,6 @@ POOLS = ("mean", "mean_std", "last")
 
 How = str | None
 """One of `POOLS`; or None, which stores frames as sequences and their mean as a feature."""
-
-_CHUNK_VALUES = 1 << 22
 
 
 class Collector:
@@ -86,6 +86,15 @@ class Collector:
             vectors = self._finite(vectors, np.ones(len(vectors), bool))
         self._append(_narrow(vectors), np.ones(len(vectors), bool), place)
         self._lengths.append(np.zeros(len(vectors), np.int64))
+
+    def add_file(self, path: Path, framed: bool | None = None) -> int:
+        """Adds one utterance of a .npy file, a vector [D] or frames [T, D]; returns the rows."""
+        array = np.asarray(arrays.read_npy(path)[:])
+        rows = np.atleast_2d(array)
+        if rows.ndim != 2 or not rows.shape[1]:
+            raise InputError(path, f"shape {array.shape}", "a vector (D,) or frames (T, D)")
+        self.add(rows, str(path), framed=array.ndim == 2 if framed is None else framed)
+        return len(rows)
 
     def skip(self) -> None:
         """Adds an utterance without this modality."""
@@ -166,10 +175,7 @@ def check(how: How) -> None:
 
 def chunks(array: Array) -> Iterator[tuple[slice, np.ndarray]]:
     """Iterates over slices of rows and their values, in bounded memory."""
-    step = max(1, _CHUNK_VALUES // max(1, math.prod(array.shape[1:])))
-    for start in range(0, len(array), step):
-        rows = slice(start, min(start + step, len(array)))
-        yield rows, np.asarray(array[rows])
+    return ((rows, np.asarray(array[rows])) for rows in row_chunks(array))
 
 
 def nonzero(block: np.ndarray, front: bool) -> np.ndarray:

@@ -87,7 +87,7 @@ def read_corpus(
         labels_alone = not table.features
         if labels_alone:
             table = _with_placeholder(table, bool(join))
-        corpus, keys = table.to_corpus(), table.keys
+        corpus, keys = table.to_corpus(), table.column("key")
     if join:
         placeholders = list(corpus.features) if labels_alone else []
         corpus = joining.join(corpus, join, pool, keys, lambda path: joined(path, pool))
@@ -104,7 +104,7 @@ def read_clips(path: str | Path) -> Table:
         InputError: The reader rejects the path, or its layout lists no clips.
     """
     source = _checked(path, pooling.POOLS[0])
-    if isinstance(source, Corpus) or source.clips is None:
+    if isinstance(source, Corpus) or source.column("clip") is None:
         layout = "a corpus" if isinstance(source, Corpus) else source.layout
         expected = "a list of clips (MELD, EmoBox, SUPERB), or clips named as in EMO-DB and others"
         raise InputError(path, f"{layout}, which names no clips", expected)
@@ -201,16 +201,16 @@ def _ends_as_pickle(path: Path) -> bool:
 
 def _with_placeholder(table: Table, joins: bool) -> Table:
     """Adds durations, or a placeholder if others are joined, to a table without features."""
-    count = len(table.utterance_ids)
+    count, duration = len(table.rows), table.column("duration")
     if joins:
         return dataclasses.replace(table, features={"none": np.zeros((count, 1), np.float32)})
-    if table.duration is None:
-        conversations = len(set(table.conversation_ids))
+    if duration is None:
+        conversations = len({row.conversation for row in table.rows})
         found = f"labels alone ({table.layout}: {conversations} conversations, {count} utterances)"
         expected = "features that are joined to them, by utterance (see docs/corpora.md)"
-        if table.clips is not None:
+        if table.column("clip") is not None:
             expected = f"mman convert to write a clips.csv for mman extract; or {expected}"
         raise InputError(table.place, found, expected)
     note = f"no features in this layout except durations ({_DURATION}); others can be joined"
-    seconds = table.duration.reshape(-1, 1)
+    seconds = np.array(duration, np.float32).reshape(-1, 1)
     return dataclasses.replace(table, features={_DURATION: seconds}, notes=[*table.notes, note])

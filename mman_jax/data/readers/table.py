@@ -9,14 +9,6 @@ import numpy as np
 from mman_jax.data import fields
 from mman_jax.data import sequences as cells
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.fields import (
-    CONVERSATIONS,
-    MODALITY,
-    NAME,
-    UTTERANCES,
-    declared,
-    optional,
-)
 from mman_jax.data.readers.items import Name
 from mman_jax.data.readers.pooling import Collector
 from mman_jax.errors import InputError
@@ -25,143 +17,36 @@ POLARITY = ("negative", "neutral", "positive")
 RATINGS = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
 """Ratings of CMU-MOSEI's utterances; CMU-MOSI has only the first."""
 
-BY_NUMBER = "labels: named by their numbers, as the file does not say what they mean"
-
 _MOST_CLASSES = 1000
 """Largest number of classes named by numbers; larger labels are probably ids or ratings."""
 
 
-@dataclasses.dataclass
-class Table:
-    """N utterances, with a list or an array for each field.
+class Row(NamedTuple):
+    """One utterance; a value that a row of a table lacks is ignored in all of them.
 
     Attributes:
-        place: The file, for messages and as the corpus's source.
-        layout: Name of the layout in words.
-        conversation_ids: Id of the conversation of each utterance.
-        utterance_ids: Ids of the utterances, unique in a conversation.
-        labels: [N] int32, -1 for none.
-        label_names: Names of the K classes.
-        order: Sort keys within a conversation; None if utterances are already in order.
-        features: [N, D] float32 for each modality; empty in layouts with labels only.
-        present: [N] bool for each modality that some utterances lack.
-        targets: [N] float32 numbers by name.
-        groups: N names by trait.
-        traits: N names of further fields of the corpus, by column.
-        sequences: Frames or words by modality, in the order of the file.
-        split: `train`, `valid` or `test` for each, or None.
-        speakers: Id of each speaker, or None.
-        sessions: Id of each session, or None.
-        duration: [N] float32 seconds, or None; the only feature of some layouts.
-        clips: Path of each clip, or None.
-        transcripts: Words of each utterance, or None.
-        keys: Other names of the utterances for joining arrays, or None.
-        notes: Notes on the reader's decisions.
+        conversation: Id of its conversation.
+        utterance: Its id, unique in the conversation.
+        order: Sort key within the conversation; by default, the order of the rows.
+        split: `train`, `valid` or `test`.
+        speaker, session, gender: Values of the corpus's columns.
+        duration: Seconds; the only feature of some layouts.
+        clip: Path of its clip.
+        transcript: Its words.
+        key: Another name for joining arrays.
     """
 
-    place: str
-    layout: str
-    conversation_ids: list[str] = declared(str, UTTERANCES)
-    utterance_ids: list[str] = declared(str, UTTERANCES)
-    labels: np.ndarray = declared(np.int32, UTTERANCES)
-    label_names: tuple[str, ...] = declared(str)
-    order: Sequence[Any] | None = None
-    features: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 2, MODALITY)
-    present: dict[str, np.ndarray] = optional(np.bool_, UTTERANCES, 1, MODALITY)
-    targets: dict[str, np.ndarray] = optional(np.float32, UTTERANCES, 1, NAME)
-    groups: dict[str, list[str]] = optional(str, UTTERANCES, 1, NAME)
-    traits: dict[str, list[str]] = optional(str, UTTERANCES, 1, NAME)
-    sequences: dict[str, cells.Sequence] = optional(cells.Sequence, UTTERANCES, 1, MODALITY)
-    split: list[str] | None = optional(str, UTTERANCES)
-    speakers: list[str] | None = optional(str, UTTERANCES)
-    sessions: list[str] | None = optional(str, UTTERANCES)
-    duration: np.ndarray | None = optional(np.float32, UTTERANCES)
-    clips: list[str] | None = optional(str, UTTERANCES)
-    transcripts: list[str] | None = optional(str, UTTERANCES)
-    keys: list[str] | None = optional(str, UTTERANCES)
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-    def add(self, modality: Collector, detail: str = "") -> None:
-        """Adds a modality of all utterances and its notes, with a detail on its frames."""
-        self.features[modality.name] = modality.features
-        self.present[modality.name] = modality.present
-        sequence = modality.sequence()
-        if sequence is not None:
-            self.sequences[modality.name] = sequence
-        self.notes += modality.notes(detail)
-
-    def arrange(self) -> "Table":
-        """Sorts the table by conversations, in the order of their first utterances, and `order`."""
-        names = self._names()
-        first: dict[str, int] = {}
-        for name in names:
-            first.setdefault(name, len(first))
-        order = range(len(names)) if self.order is None else self.order
-        take = sorted(range(len(names)), key=lambda i: (first[names[i]], order[i]))
-        if any(i < j and names[i] == names[j] for i, j in zip(take[1:], take, strict=False)):
-            self.notes.append("utterances were not in order in the file and are sorted")
-
-        lacking = {name: present for name, present in self.present.items() if not present.all()}
-        for name, present in lacking.items():
-            self.notes.append(f"{name}: {int((~present).sum())} utterances without it")
-        table = dataclasses.replace(self, conversation_ids=names, order=None, present=lacking)
-        if take == list(range(len(take))):
-            return table
-
-        def taken(kind: fields.Kind, values: Any) -> Any:
-            if isinstance(values, cells.Sequence):
-                return cells.taken(values, np.array(take))
-            return fields.taken(values, take) if kind.axis else values
-
-        return dataclasses.replace(table, **fields.mapped(table, taken))
-
-    def to_corpus(self) -> Corpus:
-        """Converts an arranged table to a corpus.
-
-        Raises:
-            InputError: The corpus would be invalid.
-        """
-        names = self.conversation_ids
-        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
-
-        def converted(kind: fields.Kind, values: Any) -> Any:
-            if kind.axis == CONVERSATIONS:
-                values = fields.taken(values, starts)
-            return tuple(values) if kind.is_text else values
-
-        values: dict[str, Any] = {}
-        kinds = fields.kinds(self)
-        for name, kind in fields.kinds(Corpus).items():
-            if name in kinds:
-                entries = fields.entries(self, name, kinds[name])
-                by_key = {key: converted(kind, value) for key, value in entries}
-                values[name] = by_key if kind.by else by_key.get("")
-            elif kind.column in self.traits:
-                values[name] = converted(kind, self.traits[kind.column])
-        return Corpus(
-            **values,
-            lengths=np.diff([*starts, len(names)]).astype(np.int32),
-            source=self.place,
-            source_notes=(f"read as {self.layout}", *self.notes),
-        )
-
-    def _names(self) -> list[str]:
-        """Returns the conversations, split up if their utterances are in several parts."""
-        if not self.utterance_ids:
-            raise InputError(self.place, "no utterances", "at least one")
-        if self.split is None:
-            return self.conversation_ids
-        pairs = list(zip(self.conversation_ids, self.split, strict=True))
-        parts_of: dict[str, set[str]] = {}
-        for name, part in pairs:
-            parts_of.setdefault(name, set()).add(part)
-        torn = {name for name, parts in parts_of.items() if len(parts) > 1}
-        if torn:
-            self.notes.append(
-                f"{len(torn)} conversations have utterances in several parts of the file's split: "
-                "the utterances of each part form a separate conversation"
-            )
-        return [f"{name}:{part}" if name in torn else name for name, part in pairs]
+    conversation: str
+    utterance: str
+    order: Any = None
+    split: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    gender: str | None = None
+    duration: float | None = None
+    clip: str | None = None
+    transcript: str | None = None
+    key: str | None = None
 
 
 class Labels(NamedTuple):
@@ -196,12 +81,12 @@ def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
     return Labels(np.array([index[text] for text in texts], np.int32), names)
 
 
-def numbered(values: Sequence[int] | np.ndarray, place: str) -> Labels:
-    """Returns classes of N integers from -1 (none), named `0`, `1`, ...
-
-    Raises:
-        InputError: A number is too large for a class.
-    """
+def numbered(
+    values: Sequence[int] | np.ndarray, place: str, notes: list[str] | None = None
+) -> Labels:
+    """Returns classes of N integers from -1 (none), named `0`, `1`, ..., with a note on that."""
+    if notes is not None:
+        notes.append("labels: named by their numbers, as the file does not say what they mean")
     classes = np.asarray(values)
     most = int(classes.max(initial=-1))
     if most >= _MOST_CLASSES:
@@ -223,49 +108,123 @@ def rated(values: np.ndarray, notes: list[str]) -> Labels:
     return Labels(by_sign(columns[0]), POLARITY, targets)
 
 
-class Row(NamedTuple):
-    """One utterance; `Table` has the same fields as columns."""
+@dataclasses.dataclass
+class Table:
+    """N utterances of a file.
 
-    conversation: str
-    utterance: str
-    order: Any = None
-    split: str | None = None
-    speaker: str | None = None
-    session: str | None = None
-    duration: float | None = None
-    clip: str | None = None
-    transcript: str | None = None
-    key: str | None = None
+    Attributes:
+        place: The file, for messages and as the corpus's source.
+        layout: Name of the layout in words.
+        rows: The utterances.
+        labels: Their classes and targets.
+        notes: Notes on the reader's decisions.
+        features: [N, D] float32 for each modality; empty in layouts with labels only.
+        present: [N] bool for each modality that some utterances lack.
+        groups: N names by trait.
+        sequences: Frames or words by modality, in the order of the file.
+    """
 
+    place: object
+    layout: str
+    rows: Sequence[Row]
+    labels: Labels
+    notes: list[str]
+    features: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    present: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, cells.Sequence] = dataclasses.field(default_factory=dict)
 
-def of_rows(
-    place: object, layout: str, rows: Sequence[Row], labels: Labels, notes: list[str]
-) -> Table:
-    """Returns a table of utterances, without the fields that any of them lacks."""
-
-    def column(name: str) -> Any:
-        values = [getattr(row, name) for row in rows]
+    def column(self, name: str) -> list[Any] | None:
+        """Returns a value of all rows; None if a row lacks it."""
+        values = [getattr(row, name) for row in self.rows]
         return None if None in values else values
 
-    duration = column("duration")
-    return Table(
-        place=str(place),
-        layout=layout,
-        conversation_ids=column("conversation"),
-        utterance_ids=column("utterance"),
-        labels=labels.classes,
-        label_names=labels.names,
-        order=column("order"),
-        targets=dict(labels.targets),
-        split=column("split"),
-        speakers=column("speaker"),
-        sessions=column("session"),
-        duration=None if duration is None else np.array(duration, np.float32),
-        clips=column("clip"),
-        transcripts=column("transcript"),
-        keys=column("key"),
-        notes=notes,
-    )
+    def add(self, modality: Collector, detail: str = "") -> None:
+        """Adds a modality of all utterances and its notes, with a detail on its frames."""
+        self.features[modality.name] = modality.features
+        self.present[modality.name] = modality.present
+        sequence = modality.sequence()
+        if sequence is not None:
+            self.sequences[modality.name] = sequence
+        self.notes += modality.notes(detail)
+
+    def arrange(self) -> "Table":
+        """Sorts the table by conversations, in the order of their first utterances, and `order`."""
+        rows = self._separate()
+        names = [row.conversation for row in rows]
+        first = {name: -position for position, name in enumerate(reversed(names))}
+        order = self.column("order") or range(len(rows))
+        take = sorted(range(len(rows)), key=lambda i: (first[names[i]], order[i]))
+        if any(i < j and names[i] == names[j] for i, j in zip(take[1:], take, strict=False)):
+            self.notes.append("utterances were not in order in the file and are sorted")
+        lacking = {name: present for name, present in self.present.items() if not present.all()}
+        for name, present in lacking.items():
+            self.notes.append(f"{name}: {int((~present).sum())} utterances without it")
+        if take == list(range(len(take))):
+            return dataclasses.replace(self, rows=rows, present=lacking)
+
+        def taken(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: fields.taken(x, take) for name, x in values.items()}
+
+        classes, label_names, targets = self.labels
+        index = np.array(take)
+        return dataclasses.replace(
+            self,
+            rows=fields.taken(rows, take),
+            labels=Labels(classes[take], label_names, taken(targets)),
+            features=taken(self.features),
+            present=taken(lacking),
+            groups=taken(self.groups),
+            sequences={name: cells.taken(x, index) for name, x in self.sequences.items()},
+        )
+
+    def to_corpus(self) -> Corpus:
+        """Converts an arranged table to a corpus."""
+        names = [row.conversation for row in self.rows]
+        starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+        columns: dict[str, Any] = {}
+        for name, kind in fields.kinds(Corpus).items():
+            values = self.column(kind.column) if kind.column else None
+            if values is not None:
+                by_conversation = kind.axis == fields.CONVERSATIONS
+                columns[name] = tuple(fields.taken(values, starts) if by_conversation else values)
+        return Corpus(
+            features=self.features,
+            labels=self.labels.classes,
+            label_names=tuple(self.labels.names),
+            lengths=np.diff([*starts, len(names)]).astype(np.int32),
+            conversation_ids=tuple(fields.taken(names, starts)),
+            utterance_ids=tuple(row.utterance for row in self.rows),
+            present=self.present,
+            targets=dict(self.labels.targets),
+            groups={name: tuple(values) for name, values in self.groups.items()},
+            sequences=self.sequences,
+            source=str(self.place),
+            source_notes=(f"read as {self.layout}", *self.notes),
+            **columns,
+        )
+
+    def _separate(self) -> list[Row]:
+        """Returns the rows, with conversations split up if they are in several parts."""
+        if not self.rows:
+            raise InputError(self.place, "no utterances", "at least one")
+        parts = self.column("split")
+        parts_of: dict[str, set[str]] = {}
+        for row, part in zip(self.rows, parts or (), strict=False):
+            parts_of.setdefault(row.conversation, set()).add(part)
+        torn = {name for name, several in parts_of.items() if len(several) > 1}
+        if not torn:
+            return list(self.rows)
+        self.notes.append(
+            f"{len(torn)} conversations have utterances in several parts of the file's split: "
+            "the utterances of each part form a separate conversation"
+        )
+        return [
+            row._replace(conversation=f"{row.conversation}:{row.split}")
+            if row.conversation in torn
+            else row
+            for row in self.rows
+        ]
 
 
 def named_rows(ids: Sequence[str], names: Sequence[Name | None], notes: list[str]) -> list[Row]:

@@ -15,11 +15,8 @@ def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
         `ceiling`, the best accuracy of any system; `ceiling_late_fusion`, that of a late fusion;
         and for words further ones, see `words.bounds`.
     """
-    return (
-        words.bounds(corpus, conversations)
-        if corpus.sequences
-        else (process.bounds(corpus, conversations))
-    )
+    kind = words if corpus.sequences else process
+    return kind.bounds(corpus, conversations)
 
 
 def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, str]]:
@@ -29,4 +26,5 @@ def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[
         The posterior from all evidence; posteriors without each kind of evidence, by kind; and a
         description of each kind.
     """
-    return words.posteriors(corpus) if corpus.sequences else process.posteriors(corpus)
+    kind = words if corpus.sequences else process
+    return kind.posteriors(corpus)

@@ -62,25 +62,16 @@ class Process:
 def process() -> Process:
     """Returns the process of all synthetic corpora, which does not depend on the seed."""
     tables = {
-        "speech": [
-            [0.52, 0.04, 0.06, 0.38],
-            [0.04, 0.52, 0.36, 0.08],
-            [0.06, 0.38, 0.50, 0.06],
-            [0.40, 0.06, 0.04, 0.50],
-        ],
-        "visual": [
-            [0.60, 0.12, 0.28],
-            [0.16, 0.48, 0.36],
-            [0.20, 0.20, 0.60],
-            [0.22, 0.50, 0.28],
-        ],
-        "text": [
-            [0.54, 0.07, 0.10, 0.12, 0.17],
-            [0.08, 0.54, 0.12, 0.11, 0.15],
-            [0.13, 0.11, 0.46, 0.07, 0.23],
-            [0.11, 0.14, 0.07, 0.52, 0.16],
-        ],
-    }
+        "speech": [[0.52, 0.04, 0.06, 0.38], [0.04, 0.52, 0.36, 0.08],
+                   [0.06, 0.38, 0.50, 0.06], [0.40, 0.06, 0.04, 0.50]],
+        "visual": [[0.60, 0.12, 0.28], [0.16, 0.48, 0.36], [0.20, 0.20, 0.60], [0.22, 0.50, 0.28]],
+        "text": [[0.54, 0.07, 0.10, 0.12, 0.17], [0.08, 0.54, 0.12, 0.11, 0.15],
+                 [0.13, 0.11, 0.46, 0.07, 0.23], [0.11, 0.14, 0.07, 0.52, 0.16]],
+    }  # fmt: skip
+    transition = [
+        [0.76, 0.02, 0.20, 0.02], [0.02, 0.78, 0.14, 0.06],
+        [0.12, 0.10, 0.66, 0.12], [0.02, 0.10, 0.16, 0.72],
+    ]  # fmt: skip
     emissions = {modality: np.array(table) for modality, table in tables.items()}
     dimensions = {"speech": 20, "visual": 24, "text": 16}
     carriers = ("speech", "text")
@@ -94,14 +85,7 @@ def process() -> Process:
     differ = np.array([[False, True], [True, False]])
     return Process(
         initial=np.array([0.15, 0.15, 0.55, 0.15]),
-        transition=np.array(
-            [
-                [0.76, 0.02, 0.20, 0.02],
-                [0.02, 0.78, 0.14, 0.06],
-                [0.12, 0.10, 0.66, 0.12],
-                [0.02, 0.10, 0.16, 0.72],
-            ]
-        ),
+        transition=np.array(transition),
         emissions=emissions,
         joint=np.where(pleasant[:, None, None] == differ, 0.95, 0.05) / 2,
         carriers=carriers,
@@ -223,9 +207,6 @@ def posterior(
 
     Returns:
         [N, C] float64, rows sum to one.
-
-    Raises:
-        ValueError: The evidence is unknown.
     """
     if evidence not in ("all", "late", *corpus.features):
         raise ValueError(f"evidence {evidence!r} is neither 'all' nor 'late' nor a modality")
@@ -293,18 +274,11 @@ def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[
 def _likelihood(process: Process, features: dict[str, np.ndarray], evidence: str) -> np.ndarray:
     """Computes P(features of an utterance | its emotion) [N, C], up to a factor per utterance."""
     seen = features if evidence in ("all", "late") else {evidence: features[evidence]}
-    by_code = {
-        modality: _modality_likelihood(process, modality, x)
-        for modality, x in seen.items()
-        if modality in process.carriers
-    }
+    by_code = {name: _modality_likelihood(process, name, x) for name, x in seen.items()}
     likelihood = np.ones((1, len(process.initial)))
-    for modality, x in seen.items():
-        if modality not in by_code:
-            likelihood = likelihood * _modality_likelihood(process, modality, x)[..., 0]
-    if evidence == "all" and len(by_code) == 2:
-        first, second = (by_code[modality] for modality in process.carriers)
-        return likelihood * np.einsum("nca,ncb,cab->nc", first, second, process.joint)
+    if evidence == "all" and by_code.keys() >= set(process.carriers):
+        first, second = (by_code.pop(modality) for modality in process.carriers)
+        likelihood = likelihood * np.einsum("nca,ncb,cab->nc", first, second, process.joint)
     for codes in by_code.values():
         likelihood = likelihood * codes.mean(axis=-1)
     return likelihood

@@ -256,9 +256,6 @@ def posterior(process: WordProcess, corpus: Corpus, without: Collection[str] = (
 
     Returns:
         [N, 2] float64, rows sum to one.
-
-    Raises:
-        ValueError: A kind is unknown.
     """
     for kind in without:
         if kind not in KINDS:

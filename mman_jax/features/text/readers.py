@@ -13,7 +13,7 @@ import numpy as np
 
 from mman_jax.data.readers import csv_tables
 from mman_jax.data.validation import is_line
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, reading
 from mman_jax.features import media
 from mman_jax.features.manifest import Utterance, parse_seconds
 from mman_jax.files.whole import check_regular
@@ -44,12 +44,10 @@ def read_vectors(
     A word of the file is used for its lower-case form, unless the file also has that form.
 
     Args:
-        path: a file with the first line `words dimensions`, followed by text or binary data (which
-            is detected); or text without such a line, as of GloVe, with a word and its numbers per
-            line.
-        wanted: lower-case words to look up.
-        most_frequent: number of additional words to read from the beginning of the file, where the
-            most frequent words are.
+        path: A file with the first line `words dimensions`, followed by text or binary data; or
+            text without such a line, as of GloVe, with a word and its numbers per line.
+        wanted: Lower-case words to look up.
+        most_frequent: Number of additional words to read from the beginning of the file.
 
     Returns:
         The V words in the file, sorted, and their vectors [V, E] float32.
@@ -62,16 +60,13 @@ def read_vectors(
     wanted = set(wanted)
     exact: dict[str, np.ndarray] = {}
     folded: dict[str, np.ndarray] = {}
-    try:
-        with path.open("rb") as file:
-            count, size = _header(path, file)
-            reader = _binary if count and _is_binary(file, size) else _text
-            for position, (word, vector) in enumerate(reader(path, file, count, size)):
-                lower = word.lower()
-                if lower in wanted or position < most_frequent:
-                    (exact if word == lower else folded).setdefault(lower, vector())
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", _VECTORS) from error
+    with reading(path, _VECTORS, (OSError,)), path.open("rb") as file:
+        count, size = _header(path, file)
+        reader = _binary if count and _is_binary(file, size) else _text
+        for position, (word, vector) in enumerate(reader(path, file, count, size)):
+            lower = word.lower()
+            if lower in wanted or position < most_frequent:
+                (exact if word == lower else folded).setdefault(lower, vector())
     known = folded | exact
     words = tuple(sorted(known))
     vectors = np.array([known[word] for word in words], np.float32).reshape(len(words), size)
@@ -82,17 +77,10 @@ def read_vectors(
 
 
 def check_vectors(path: str | Path) -> None:
-    """Checks the beginning of a file of word vectors.
-
-    Raises:
-        InputError: the file is missing or of another kind.
-    """
+    """Checks the beginning of a file of word vectors."""
     check_regular(path, _VECTORS)
-    try:
-        with Path(path).open("rb") as file:
-            _header(Path(path), file)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", _VECTORS) from error
+    with reading(path, _VECTORS, (OSError,)), Path(path).open("rb") as file:
+        _header(Path(path), file)
 
 
 class Words(NamedTuple):
@@ -108,20 +96,14 @@ def read_subtitles(path: Path) -> list[Words]:
 
     Subtitles that overlap or extend past the end of the recording are unchanged: a word belongs to
     the utterance in which the midpoint of its subtitle lies.
-
-    Raises:
-        InputError: the file cannot be read, or a line is invalid.
     """
     check_regular(path, _SUBTITLES)
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(path, f"more than {_MOST_BYTES} bytes", _SUBTITLES)
-    try:
+    with reading(path, _SUBTITLES, (OSError, ValueError)):
         content = path.read_bytes()
         utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         lines = content.decode("utf-16" if utf16 else "utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        found = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        raise InputError(path, found, _SUBTITLES) from error
     subtitles: list[Words] = []
     position = 0
     while position < len(lines):
@@ -188,8 +170,7 @@ def read_timed_words(
             raise InputError(place, "unknown", nearest(column, COLUMNS))
     known = {(u.conversation_id, u.utterance_id): u for u in utterances}
     ends: dict[str, float] = {}  # of clips, by path
-    words: dict[Utterance, list[str]] = {}
-    times: dict[Utterance, list[tuple[float, float]]] = {}
+    spoken: dict[Utterance, list[tuple[str, float, float]]] = {}
     for line, row in rows:
         place = f"{path}: line {line}"
         cells = {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
@@ -199,16 +180,17 @@ def read_timed_words(
             raise InputError(place, found, "an utterance of the manifest")
         utterance = known[conversation, name]
         start, end = _check_word(place, cells, utterance, ends)
-        earlier = times.setdefault(utterance, [])
-        if earlier and start < earlier[-1][0]:
-            found = f"{start:g} s, after {earlier[-1][0]:g} s of the word before it"
+        earlier = spoken.setdefault(utterance, [])
+        if earlier and start < earlier[-1][1]:
+            found = f"{start:g} s, after {earlier[-1][1]:g} s of the word before it"
             raise InputError(f"{place}: start", found, "times that do not fall in an utterance")
-        earlier.append((start, end))
-        words.setdefault(utterance, []).append(cells["word"])
-    return {
-        u: TimedWords(tuple(words[u]), np.maximum(np.array(times[u]) - (u.start or 0.0), 0.0))
-        for u in words
-    }
+        earlier.append((cells["word"], start, end))
+    timed = {}
+    for utterance, rows in spoken.items():
+        words, *times = zip(*rows, strict=True)
+        intervals = np.maximum(np.stack(times, axis=1) - (utterance.start or 0.0), 0.0)
+        timed[utterance] = TimedWords(words, intervals)
+    return timed
 
 
 def _check_word(

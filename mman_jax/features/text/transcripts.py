@@ -73,9 +73,6 @@ class TfIdfText(_Text):
             `vocabulary` [V] str, sorted; `idf` [V] float64: 1 + ln((1 + N) / (1 + transcripts with
             the word)); `components` [V, K] float64: orthonormal columns, by decreasing singular
             value.
-
-        Raises:
-            InputError: there are too few transcripts or words.
         """
         transcripts = [str(transcript) for transcript in measured]
         documents = [set(tokens(transcript)) for transcript in transcripts]
@@ -124,9 +121,6 @@ class CnnText(_Text):
 
         Returns:
             `vocabulary` [V] str, sorted; `vectors` [V, E] float32; the network's variables.
-
-        Raises:
-            InputError: the word vectors are missing, or there are too few labels.
         """
         if data.vectors is None:
             raise InputError("text", "no word vectors", "a word2vec file, or the kind tfidf")
@@ -176,11 +170,7 @@ class CnnText(_Text):
 
 
 def of_kind(kind: str, **settings: int) -> TextExtractor:
-    """Returns the extractor of a kind, `tfidf` or `cnn`, with these settings.
-
-    Raises:
-        KeyError: the kind is unknown.
-    """
+    """Returns the extractor of a kind, `tfidf` or `cnn`, with these settings."""
     return {"tfidf": TfIdfText, "cnn": CnnText}[kind](**settings)
 
 

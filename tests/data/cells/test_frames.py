@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mman_jax.data.cells.frames import Frames
+from mman_jax.data.cells.inside import Frames
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mman_jax.data.cells.words import Words
+from mman_jax.data.cells.inside import Words
 from mman_jax.data.parts import common_shapes, prepare
 from mman_jax.data.sequences import Sequence
 from mman_jax.data.splits import Split

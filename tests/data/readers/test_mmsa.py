@@ -3,9 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mman_jax.data.readers import pooling
 from mman_jax.data.readers.read import read_corpus
-from mman_jax.files import unpickler
 from tests.data.readers import public
 from tests.data.readers.public import change, dump
 from tests.data.small import refuses
@@ -159,8 +157,7 @@ def test_a_large_array_is_pooled_from_the_file(tmp_path, monkeypatch):
     value["audio"] = np.random.default_rng(0).normal(size=(4, 300_000, 2))  # 19 MB
     value["audio_lengths"] = [300_000, 10, 5, 1]
     path = dump(tmp_path / "x.pkl", {"train": value})
-    monkeypatch.setattr(pooling, "_CHUNK_VALUES", 1)
-    monkeypatch.setattr(unpickler, "_IN_MEMORY", 0)
+    monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 1)
     tracemalloc.start()
     corpus = read_corpus(path)
     peak = tracemalloc.get_traced_memory()[1]

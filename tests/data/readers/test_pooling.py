@@ -59,7 +59,7 @@ def test_nan_and_infinity_are_zero_and_counted_only_in_frames():
 def test_the_size_of_chunks_does_not_matter(monkeypatch):
     array = np.random.default_rng(0).normal(size=(50, 4, 3))
     expected = padded(array, np.ones((50, 4), bool), "mean_std").features
-    monkeypatch.setattr(pooling, "_CHUNK_VALUES", 30)
+    monkeypatch.setattr("mman_jax.data.validation._CHUNK_VALUES", 30)
     found = padded(array, np.ones((50, 4), bool), "mean_std").features
     np.testing.assert_array_equal(found, expected)
 

@@ -1,27 +1,32 @@
 import numpy as np
 
-from mman_jax.data.readers.table import Table, by_sign, labelled, numbered
+from mman_jax.data.readers.table import Labels, Row, Table, by_sign, labelled, numbered
 from tests.data.small import refuses
 
+PARTS = ("train", "train", "test")
 
-def table(**changes):
+
+def table(rows=(), **changes):
     fields = {
         "place": "x.pkl",
         "layout": "a layout",
-        "conversation_ids": ["b", "a", "b"],
-        "utterance_ids": ["b2", "a1", "b1"],
-        "order": [10, 1, 9],
-        "labels": np.array([0, 1, -1], np.int32),
-        "label_names": ("no", "yes"),
+        "rows": rows,
+        "notes": [],
+        "labels": Labels(
+            np.array([0, 1, -1], np.int32), ("no", "yes"), {"valence": np.float32([1, np.nan, 3])}
+        ),
         "features": {"speech": np.array([[1.0], [2], [3]], np.float32)},
-        "targets": {"valence": np.array([1, np.nan, 3], np.float32)},
-        "speakers": ["x", "y", "z"],
     }
     return Table(**(fields | changes))
 
 
-def corpus(**changes):
-    return table(**changes).arrange().to_corpus()
+ROWS = (
+    Row("b", "b2", 10, speaker="x"), Row("a", "a1", 1, speaker="y"), Row("b", "b1", 9, speaker="z"),
+)  # fmt: skip
+
+
+def corpus(rows=ROWS, **changes):
+    return table(rows, **changes).arrange().to_corpus()
 
 
 def test_utterances_are_grouped_by_conversation_and_sorted():
@@ -36,13 +41,13 @@ def test_utterances_are_grouped_by_conversation_and_sorted():
     assert made.split is None
     assert made.source_notes[0] == "read as a layout"
     assert "sorted" in made.source_notes[1]
-    made = corpus(order=None)
+    made = corpus([row._replace(order=None) for row in ROWS])
     assert made.utterance_ids == ("b2", "b1", "a1")
     assert len(made.source_notes) == 1
 
 
 def test_a_conversation_in_two_parts_is_two_conversations():
-    made = corpus(split=["train", "train", "test"])
+    made = corpus([row._replace(split=x) for row, x in zip(ROWS, PARTS, strict=True)])
     assert made.conversation_ids == ("b:train", "a", "b:test")
     assert made.split == ("train", "train", "test")
     assert "1 conversations have utterances in several parts" in made.source_notes[1]
@@ -56,7 +61,7 @@ def test_missing_modalities_are_reported():
 
 
 def test_an_empty_table_is_refused():
-    refuses(lambda: corpus(conversation_ids=[], utterance_ids=[]), "x.pkl: no utterances")
+    refuses(lambda: corpus(()), "x.pkl: no utterances")
 
 
 def test_labels():

@@ -167,7 +167,7 @@ def test_subtitles(tmp_path, content, expected):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        ("Hällo".encode("latin-1"), "cannot be read"),
+        ("Hällo".encode("latin-1"), "unreadable"),
         (b"", "no subtitle with words"),
         (b"start,end\n1,2\n", "no subtitle with words"),
         (b"1\n00:00:02,000 --> soon\nyes\n", "line 2: '00:00:02,000 --> soon'"),
