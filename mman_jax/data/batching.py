@@ -177,13 +177,8 @@ def rows(
 
     The last row is padding only. Features are read on access (see `PackedFeatures`).
 
-    Args:
-        corpus: Corpus of N utterances.
-        layout: Positions of its conversations.
-        labels: [N] int32, their classes; None: `UNSCORED`.
-        scaling: Scaling of the features, or None.
-        frames: Frames of the N utterances, for modalities with `PackedFrames`.
-        context: Whether an utterance follows the one before it; False: each is a conversation.
+    `labels` [N] are classes, by default `UNSCORED`; modalities with `frames` become `PackedFrames`;
+    and without `context`, each utterance is a conversation.
     """
     order = corpus.utterances_of(layout.conversations)
     mask = place(layout, np.ones(len(order), bool), False)

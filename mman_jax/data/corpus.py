@@ -227,11 +227,7 @@ class Corpus:
         return Fingerprints(whole.hexdigest(), utterances.hexdigest(), by_modality)
 
     def select_conversations(self, conversations: Indices) -> "Corpus":
-        """Returns a corpus of these conversations, in this order, without sequences.
-
-        Args:
-            conversations: Indices of at least one conversation; features are copied.
-        """
+        """Returns a corpus of one or more conversations, in this order, without sequences."""
         chosen = np.asarray(conversations, np.int64)
         index = {UTTERANCES: self.utterances_of(chosen), CONVERSATIONS: chosen}
 

@@ -102,15 +102,9 @@ def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
 def mapped(
     owner: Any, function: Callable[[Kind, Any], Any], without: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Applies a function to each array or tuple of all declared fields.
+    """Applies a function of a kind and an array or tuple to those of all declared fields.
 
-    Args:
-        owner: A corpus, or another object with declared fields.
-        function: Called with a kind and an array; returns its replacement.
-        without: Names of fields that are left out of the result.
-
-    Returns:
-        Values of fields by name, for `dataclasses.replace`.
+    Returns values of fields by name, for `dataclasses.replace`, except of fields in `without`.
     """
     values: dict[str, Any] = {}
     for name, kind in kinds(owner).items():

@@ -83,12 +83,9 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
     The test part of these folds is empty, and they depend on neither `split.test` nor
     `split.valid`.
 
-    Args:
-        corpus: The corpus.
-        split: Split of the corpus.
-        by: As for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
-            groups that share no speaker if possible (see `inner_groups`).
-        setting: Setting that `by` comes from, for messages.
+    `by` is as for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
+    groups that share no speaker if possible (see `inner_groups`). `setting` is where it comes from,
+    for messages.
     """
     among = np.asarray(split.train, np.int64)
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:

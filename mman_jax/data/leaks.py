@@ -39,13 +39,8 @@ def check(
 
     Conversations are compared by features and sequences, utterances by features only.
 
-    Args:
-        corpus: The corpus.
-        parts: Conversation indices [conversations] int64 by part, disjoint.
-        keys: Result of `keys`, if several splits of a corpus are checked.
-
-    Returns:
-        Notices to the user.
+    The parts are disjoint; `keys` are those of the function, if several splits are checked. Returns
+    notices to the user.
 
     Raises:
         InputError: Two conversations are equal; the message names their parts.

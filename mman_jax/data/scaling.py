@@ -111,9 +111,7 @@ class Scaling:
     ) -> dict[str, np.ndarray]:
         """Scales [..., D] arrays to float32 copies, clipped to plus and minus LIMIT, and reduces.
 
-        Args:
-            features: [..., D] of each modality.
-            by: Mean and scale of each row by modality; None: those of training.
+        `by` has the mean and the scale of each row by modality; None: those of training.
         """
         scaled = {}
         for modality, array in features.items():
@@ -204,14 +202,8 @@ class Scaling:
     ) -> tuple[State, dict[str, np.ndarray]]:
         """Scales an utterance of each of B conversations by the past turns of its speaker.
 
-        Args:
-            state: State of the conversations, leaves [B, ...].
-            names: Names of the B speakers; empty in all utterances: there is one speaker.
-            features: [B, D] of each modality.
-            present: [B] bool of each modality.
-
-        Returns:
-            The state after the utterances, and the scaled features.
+        The arguments are those of `speakers.step`; returns the state after the utterances, and the
+        scaled features.
         """
         if self.turns is None:
             return state, self.apply(features)
@@ -232,11 +224,7 @@ def fit(
 ) -> Scaling:
     """Fits a scaling to conversations in float64, in bounded memory.
 
-    Args:
-        corpus: The corpus.
-        conversations: Indices of the training conversations.
-        frames: Frames of the modalities whose statistics are computed over frames.
-        rule: Whether it is by speaker, and which modalities it reduces.
+    The statistics of modalities with `frames` are computed over these.
 
     Raises:
         InputError: There are no conversations, fewer than two speakers, or too few utterances for
@@ -287,16 +275,10 @@ def _scaled(
 def _principal(
     blocks: Callable[[], Iterator[np.ndarray]], components: int, modality: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Computes principal components in float64, in memory for the square of the smaller axis.
+    """Computes K principal components of blocks of rows [n, D], N in total, in float64.
 
-    Args:
-        blocks: Returns an iterator over scaled rows [n, D], N in total.
-        components: K.
-        modality: Name of the modality, for messages.
-
-    Returns:
-        Components [D, K] float32 by decreasing variance, each with a positive largest entry, and
-        the mean [K] float32 of the rows' components.
+    Memory is bounded by the square of the smaller axis. Returns components [D, K] float32 by
+    decreasing variance, each with a positive largest entry, and the mean [K] of the rows' values.
     """
     counts, sums = zip(*((len(rows), rows.sum(0, np.float64)) for rows in blocks()), strict=True)
     count, size = sum(counts), len(sums[0])

@@ -40,15 +40,10 @@ def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
 
 
 def begin_places(places: int, axes: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
-    """Returns the free places of conversations before their first utterance.
+    """Returns the free places of conversations, with axes (B,) or (), before their first utterance.
 
-    Args:
-        places: P.
-        axes: Leading axes, (B,), or () for one conversation.
-
-    Returns:
-        `speakers` [..., P] int64, a number for the name of each place's speaker, 0 if it is free;
-        and `turns` [..., P] int64, the number of the last utterance of that speaker.
+    These are `speakers` [..., P] int64, a number for the name of each place's speaker, 0 if it is
+    free; and `turns` [..., P] int64, the number of the last utterance of that speaker.
     """
     return {name: np.zeros((*axes, places), np.int64) for name in ("speakers", "turns")}
 
@@ -90,13 +85,7 @@ def take_places(
 def places(corpus: Corpus, conversations: Indices, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the place of each utterance's speaker, and whether it passed to this speaker now.
 
-    Args:
-        corpus: The corpus.
-        conversations: Indices of n conversations.
-        count: P.
-
-    Returns:
-        Places int32 and bool, for the utterances of these conversations in order.
+    These are int32 and bool, for the utterances of the conversations in order; `count` is P.
     """
     chosen = np.asarray(conversations, int)
     lengths = corpus.lengths[chosen]
@@ -115,12 +104,7 @@ def places(corpus: Corpus, conversations: Indices, count: int) -> tuple[np.ndarr
 
 
 def begin(dims: Mapping[str, int], axes: tuple[int, ...] = ()) -> State:
-    """Returns the state of conversations before their first utterance.
-
-    Args:
-        dims: D of each modality.
-        axes: Leading axes, (B,), or () for one conversation.
-    """
+    """Returns the state of conversations, with axes (B,) or (), before their first utterance."""
     shape, state = (*axes, PLACES), begin_places(PLACES, axes)
     for modality, size in dims.items():
         for moment, columns in zip(_MOMENTS, (1, size, size), strict=True):

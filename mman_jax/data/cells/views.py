@@ -1,8 +1,8 @@
 """Views of sequences: aligned to the words of a modality, inside these words, or unaligned."""
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,14 +17,8 @@ _RATE = 20.0  # frames a second inside words
 _ROUNDING = 1e-6  # tolerance in bins, since times are rounded decimal fractions
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Aligned:
-    """A modality on the T cells of the pivot.
-
-    Attributes:
-        values: [T, D] float32; may be memory-mapped.
-        present: [T] bool, False where the modality has no cell and its values are 0.
-    """
+class Aligned(NamedTuple):
+    """Values [T, D] float32 of a modality on the T cells of the pivot, and whether it has one."""
 
     values: np.ndarray
     present: np.ndarray

@@ -107,12 +107,6 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
 
     Modalities that are padded to the same length are aligned: in sequences, a cell of any modality
     is then a cell of all, with zeros where a modality has none.
-
-    Args:
-        table: The table of all utterances.
-        parts: The parts of the file.
-        pool: See `pooling.How`.
-        frames: See `Frames`.
     """
     arrays = {
         key: [part.array(key) for part in parts]

@@ -71,9 +71,7 @@ def unlabelled(count: int) -> Labels:
 def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
     """Returns classes of N texts; an empty text is no label.
 
-    Args:
-        texts: A text for each utterance.
-        known: Names in order, which are used if they include all texts; otherwise names are sorted.
+    The names are those known, in their order, if they include all texts; otherwise sorted texts.
     """
     present = {text for text in texts if text}
     names = tuple(known) if present <= set(known) else tuple(sorted(present))

@@ -246,16 +246,13 @@ def _with_noise(x: np.ndarray, noise: float, rng: np.random.Generator) -> np.nda
 
 
 def posterior(process: WordProcess, corpus: Corpus, without: Collection[str] = ()) -> np.ndarray:
-    """Computes P(answer of an utterance | all its cells and their times).
+    """Computes P(answer of an utterance | all its cells and their times) [N, 2].
 
     Args:
         process: Process that the corpus was sampled from.
         corpus: Unscaled sequences as sampled. Evidence that needs a missing modality is ignored.
         without: Kinds of evidence in `KINDS` that are ignored. Without all of them, plain evidence
             remains, which bounds everything that is computed from means over cells.
-
-    Returns:
-        [N, 2] float64, rows sum to one.
     """
     for kind in without:
         if kind not in KINDS:
