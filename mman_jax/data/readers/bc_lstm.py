@@ -161,7 +161,7 @@ def _read_table(path: Path, column: int | None = None) -> np.ndarray:
         reading(path, "rows of as many quoted numbers each", (OSError, ValueError)),
         warnings.catch_warnings(action="ignore"),  # empty files are an error below
     ):
-        form = {"delimiter": ",", "quotechar": '"', "comments": None, "encoding": "utf-8"}
+        form: Any = dict(delimiter=",", quotechar='"', comments=None, encoding="utf-8")
         table = np.loadtxt(path, ndmin=2, usecols=column, **form)
     if not table.size:
         raise InputError(path, "no rows", "a row an utterance")

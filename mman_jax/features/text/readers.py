@@ -186,8 +186,8 @@ def read_timed_words(
             raise InputError(f"{place}: start", found, "times that do not fall in an utterance")
         earlier.append((cells["word"], start, end))
     timed = {}
-    for utterance, rows in spoken.items():
-        words, *times = zip(*rows, strict=True)
+    for utterance, of_utterance in spoken.items():
+        words, *times = zip(*of_utterance, strict=True)
         intervals = np.maximum(np.stack(times, axis=1) - (utterance.start or 0.0), 0.0)
         timed[utterance] = TimedWords(words, intervals)
     return timed
