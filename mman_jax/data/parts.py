@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +15,6 @@ from mman_jax.types import Batch, is_scored, unscored
 
 Shapes = Mapping[str, tuple[int, int]]
 """Minimum numbers of rows R and cells U of each part; the empty last row is not counted."""
-
-
-class Labeller(Protocol):
-    """Interface of tasks for `Parts.labels`."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes or numbers that are predicted."""
-
-    @property
-    def requirement(self) -> str:
-        """The labels that a scored utterance needs, for messages."""
-
-    def labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] for scoring."""
-
-    def training_labels(self, corpus: Corpus) -> np.ndarray:
-        """Returns the labels [N, ...] for training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +49,8 @@ class Parts:
         """
         return self.cells.places(self.corpus, self.layouts[part])
 
-    def labels(self, task: Labeller) -> dict[str, np.ndarray]:
-        """Returns labels [R + 1, U, ...] of every part under a task.
+    def labels(self, task: Any) -> dict[str, np.ndarray]:
+        """Returns labels [R + 1, U, ...] of every part under a task (see `mman_jax.tasks`).
 
         They are classes int32, or numbers [..., C] float32 (see `Batch.labels`), `UNSCORED` or NaN
         on context and padding. If cells are words, an utterance's label is on its last word.

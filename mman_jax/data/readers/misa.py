@@ -67,10 +67,13 @@ def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> T
             name, video, order = items.clip(segment, where)
             where = f"{where}, {name}"
             rows.append(Row(video, name, order, part or None))
-            for modality, frames in zip(modalities, arrays, strict=False):
+            for modality, value in zip(modalities, arrays, strict=False):
                 at = f"{where}, modality {modality.name}"
-                budget.spend(_check_frames(frames, at).size, file)
-                modality.add(frames, at)
+                frames = items.array(value, at)
+                if frames.ndim != 2:
+                    raise InputError(at, f"shape {frames.shape}", "frames [T, D]")
+                budget.spend(frames.size, file)
+                modality.add(np.asarray(frames), at)
             ratings.append(_rating(label, f"{where}: label"))
     widths = {len(rating) for rating in ratings}
     if len(widths) > 1:
@@ -83,16 +86,6 @@ def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> T
     for modality in reversed(modalities):
         table.add(modality)
     return table
-
-
-def _check_frames(value: Any, place: str) -> np.ndarray:
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "fiu":
-        kind, shape = (
-            getattr(value, "dtype", type(value).__name__),
-            getattr(value, "shape", "unknown"),
-        )
-        raise InputError(place, f"{kind} of shape {shape}", "frames [T, D]")
-    return value
 
 
 def _rating(label: Any, place: str) -> list[float]:

@@ -69,8 +69,9 @@ def _frames(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray
     sizes = part.fields.get(f"{key}_lengths")
     if sizes is not None:
         lengths = items.lengths(sizes, f"{part.place}: {key}_lengths", part.count, most)
+        steps = np.arange(most)[::-1] if front else np.arange(most)
         side = "front" if front else "back"
-        return padded.by_lengths(lengths, most, front), f"padding in {side} by {key}_lengths"
+        return steps < lengths[:, None], f"padding in {side} by {key}_lengths"
     bert = part.fields.get("text_bert")
     if isinstance(bert, Array) and bert.shape == (part.count, 3, most):
         mask = np.concatenate([block[:, 1] == 1 for _, block in pooling.chunks(bert)])

@@ -145,12 +145,6 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
         table.add(collector, details.get(key, ""))
 
 
-def by_lengths(lengths: np.ndarray, most: int, front: bool) -> np.ndarray:
-    """Returns which rows are frames, [N, T] bool, by lengths [N]."""
-    steps = np.arange(most)
-    return steps >= most - lengths[:, None] if front else steps < lengths[:, None]
-
-
 def by_zeros(part: Part, key: str, array: Array, front: bool) -> tuple[np.ndarray, str]:
     """Treats rows of zeros on one side as padding; an implementation of `Frames`."""
     masks = [pooling.nonzero(block, front) for _, block in pooling.chunks(array)]
