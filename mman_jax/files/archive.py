@@ -109,7 +109,7 @@ def chunks(member: Member) -> Iterator[bytes]:
             is damaged or of another size than claimed.
     """
     archive, info = member.content
-    with reading(member.place, "the content that was written"), archive.open(info) as content:
+    with reading(member.place, "an undamaged member"), archive.open(info) as content:
         size = 0
         while piece := content.read(_CHUNK):
             size += len(piece)
