@@ -102,9 +102,7 @@ class DialogueRNN(System):
 
     def setup(self) -> None:
         """Creates the layers."""
-        sizes = self.history, self.party, self.emotion
-        options = self.attention, self.listener, self.window, self.parties, self.state_dropout
-        self.dialogue = {name: Dialogue(*sizes, *options) for name in self.directions}
+        self.dialogue = {name: self._recurrence() for name in self.directions}
         self.drop_emotion, self.drop = nn.Dropout(self.emotion_dropout), nn.Dropout(self.dropout)
         self.hidden = Linear(len(self.directions) * self.dense)
         self.answer = Linear(self.outputs)
@@ -114,6 +112,18 @@ class DialogueRNN(System):
         x, talk = self._joined(inputs)
         emotions, state = self.dialogue["forward"](x, talk, state, train)
         return {"answer": self._read(self.drop_emotion(emotions, not train), train)}, state
+
+    def _recurrence(self) -> "Dialogue":
+        return Dialogue(
+            history=self.history,
+            party=self.party,
+            emotion=self.emotion,
+            attention=self.attention,
+            listener=self.listener,
+            window=self.window,
+            parties=self.parties,
+            state_dropout=self.state_dropout,
+        )
 
     def _read(self, emotions: Array, train: bool) -> Array:
         return self.answer(self.drop(nn.relu(self.hidden(emotions)), not train))

@@ -295,8 +295,8 @@ class StageTraining:
         self, params: Any, batch: Batch, dropout_key: Array | None = None
     ) -> dict[str, Array]:
         """Runs the method; with a key, dropout is applied."""
-        train = dropout_key is not None
-        rngs, method = {"dropout": dropout_key} if train else None, self.method
+        train, method = dropout_key is not None, self.method
+        rngs = {} if dropout_key is None else {"dropout": dropout_key}
         variables = {"params": params}
         return self.system.apply(variables, batch.inputs, None, train, rngs=rngs, method=method)[0]
 
