@@ -1,4 +1,4 @@
-"""cLSTM-MMA without context: each utterance is a conversation of its own.
+"""cLSTM-MMA without context: each utterance is a separate conversation.
 
 mman run --config=configs/ablations/no_context.py --workdir=runs/no_context
 """

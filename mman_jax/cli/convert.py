@@ -1,16 +1,16 @@
 """Convert a corpus to `.npz`: `mman convert --input=PATH --output=FILE.npz`.
 
-It reports the layout, sizes, labels and parts, and how ambiguities of the file were decided.
+It reports the layout, sizes, labels and parts, and how ambiguities in the file were resolved.
 Without `--output` it writes nothing. Frames and words are stored as sequences, in addition to their
 mean as a feature; `--pool=mean|mean_std|last` stores only a feature. `--output=FILE.jsonl` writes
 the utterances as lines for `mman predict --stream`.
 
-`--output=FILE.csv` writes a list of clips as a manifest for `mman extract`: MELD's CSV files,
-EmoBox's or SUPERB's folds, or a folder of clips with the names of EMO-DB, RAVDESS, CREMA-D, TESS or
+`--output=FILE.csv` writes a manifest for `mman extract`. Its input lists clips: MELD's CSV files,
+EmoBox's or SUPERB's folds, or a folder of clips named as in EMO-DB, RAVDESS, CREMA-D, TESS or
 SAVEE.
 
 `--join=wav2vec=PATH` adds a modality: arrays by utterance id, or a modality of another corpus. The
-corpus itself may have only labels, or be a manifest of clips (`.csv`) with ids, labels and a split.
+input may then lack features: it may have only labels, or be a manifest of clips (`.csv`).
 
 With `--input=FILE.pth` (or `.pt`), the weights of torchvision's r3d_18 become an `.npz` for
 `mman extract --visual_weights`. The file is read by `torch.load(weights_only=True)`, which runs no
@@ -64,8 +64,8 @@ def read(path: str, join: dict[str, str], pool: pooling.How = "mean") -> Corpus:
         if corpus.sequences and pool == "mean":  # features of an .npz are the mean
             return dataclasses.replace(corpus, sequences={})
         if corpus.sequences and pool is not None:
-            expected = "mean, as its features are, or no --pool"
-            raise InputError(f"--pool={pool}", "a corpus that holds sequences", expected)
+            expected = "mean (the pooling of its features), or no --pool"
+            raise InputError(f"--pool={pool}", "a corpus with sequences", expected)
         return corpus
     from mman_jax.features import manifest
 
@@ -84,12 +84,12 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     tensors = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
     if not tensors or not state:
-        raise InputError(path, f"a {type(state).__name__} that is no state dict", expected)
+        raise InputError(path, f"a {type(state).__name__}, not a state dict", expected)
     return {str(name): tensor.to(torch.float32).numpy() for name, tensor in state.items()}
 
 
 def convert_weights(source: pathlib.Path, output: pathlib.Path) -> None:
-    """Writes torchvision's weights as those of `ResNet3D`."""
+    """Converts torchvision's weights to those of `ResNet3D`."""
     from mman_jax.features.visual import resnet3d
 
     arrays: dict[str, Any] = resnet3d.from_torchvision(read_torch(source), source)

@@ -91,7 +91,7 @@ def main() -> None:
     """Exports a run."""
     workdir, output = pathlib.Path(_CHECKPOINT.value), pathlib.Path(_OUTPUT.value)
     with alone(output, inside=False):
-        check_new(output)  # also before the work
+        check_new(output)  # fail before the work
         models = load_models(workdir, _WEIGHTS.value, _CONTEXT.value)
         for model in models:
             check_network("an export", model.build())

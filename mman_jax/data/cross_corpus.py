@@ -52,7 +52,7 @@ def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
             unknown.append(name)
     if unknown:
         found = f"labels that are not trained on: {', '.join(unknown)}"
-        known = f"{', '.join(corpus.label_names)} (map the others, or to nothing: {unknown[0]}=)"
+        known = f"{', '.join(corpus.label_names)} (map others, or drop them: {unknown[0]}=)"
         raise InputError(source, found, known)
     if (other.labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
         raise InputError(source, "no labelled utterance", "some to score")
@@ -99,8 +99,8 @@ def _with_unique_ids(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, 
     notice = f"{len(shared)} of {len(ids)} test conversations have the id of one in training or "
     notice += f"validation (first {ids[shared[0]]})"
     alike = sum(lengths[ids[place]] == other.lengths[place] for place in shared)
-    if 2 * alike > len(shared):  # numbers as ids coincide by chance, numbers of utterances do not
-        found = f"{notice}, {alike} of them with as many utterances"
+    if 2 * alike > len(shared):  # numeric ids coincide by chance, lengths seldom do
+        found = f"{notice}, {alike} of them with the same number of utterances"
         expected = "conversations that are not trained on"
         raise InputError(f"{other.source or 'test corpus'}: conversation_ids", found, expected)
     used = lengths.keys() | set(ids)
@@ -108,7 +108,7 @@ def _with_unique_ids(corpus: Corpus, other: Corpus) -> tuple[Corpus, tuple[str, 
         while ids[place] in used:
             ids[place] += " (test)"
         used.add(ids[place])
-    notice += ", but other lengths: treated as different conversations"
+    notice += ", but different lengths: treated as different conversations"
     return dataclasses.replace(other, conversation_ids=tuple(ids)), (notice,)
 
 

@@ -12,7 +12,7 @@ from mman_jax.errors import InputError, nearest
 INNER = 3
 """Number of folds inside a training part, unless sessions determine it."""
 
-_MOST = 2 / 3  # largest share of labelled utterances of a group, so that enough remain for training
+_MOST = 2 / 3  # largest share of the labelled utterances in a group, so that enough remain
 _PARTS = {"train": "training", "valid": "validation", "test": "the test part"}
 
 
@@ -42,7 +42,7 @@ def folds(corpus: Corpus, by: str) -> tuple[Fold, ...]:
             speakers are known) and have about equal numbers of labelled utterances.
 
     Returns:
-        Folds in the order of their names; the first follows the last.
+        Folds in the order of their names. The last fold validates on the first group.
 
     Raises:
         InputError: The grouping is unknown, the corpus has no sessions or speakers, there are fewer
@@ -84,8 +84,8 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
     `split.valid`.
 
     `by` is as for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
-    groups that share no speaker if possible (see `inner_groups`). `setting` is where it comes from,
-    for messages.
+    groups that share no speaker if possible (see `inner_groups`). `setting` is the setting that
+    determines `by`, for messages.
     """
     among = np.asarray(split.train, np.int64)
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:

@@ -56,7 +56,7 @@ def logits_without(
         inputs: rows [R, U] of utterances, scaled as in training.
 
     Returns:
-        The logits by the missing modality.
+        The logits by the modality that is left out.
     """
     arrays = jax.tree.map(np.asarray, inputs)
     # A mask for every modality, so that all cases share one compiled function.

@@ -1,4 +1,4 @@
-"""Intervals of scores, and paired tests of two systems, over resampled speakers or conversations.
+"""Confidence intervals and paired tests, by resampling speakers or conversations.
 
 S seeds, N utterances, V units.
 """
@@ -36,10 +36,10 @@ class Units:
 
 
 def units(utterances: Mapping[str, Any]) -> Units:
-    """Returns the speakers if all are known and fewer than the conversations, or the conversations.
+    """Returns the speakers, if all are known and fewer than conversations; else conversations.
 
     Args:
-        utterances: the `conversation` of each utterance, and `groups/speaker` if it is known.
+        utterances: arrays [N] by name: `conversation` and, if it is known, `groups/speaker`.
 
     Examples:
         >>> units({"conversation": ["a", "b", "c"], "groups/speaker": ["x", "y", "x"]}).about()
@@ -57,14 +57,14 @@ def units(utterances: Mapping[str, Any]) -> Units:
 def intervals(
     task: Task, answers: Mapping[str, np.ndarray], utterances: Mapping[str, Any]
 ) -> dict[str, dict[str, list[float]]]:
-    """Computes the 95 % interval of each score; units and seeds are resampled.
+    """Computes the 95 % interval of each score by resampling units and seeds.
 
     Args:
-        answers: predictions [S, N, ...] by system; their S may differ.
-        utterances: the `label` and the columns of `units` of each utterance.
+        answers: predictions [S, N, ...] by system; S may differ between systems.
+        utterances: arrays [N] by name: `label`, and the columns that `units` reads.
 
     Returns:
-        The lower and the upper end by system and score; empty if there is a single unit.
+        The lower and upper end by system and score; empty if there is a single unit.
     """
     resampled = units(utterances)
     if resampled.count < 2:
@@ -90,11 +90,11 @@ def compare(
 
     Args:
         first: predictions [S, N, ...] of the first system's seeds.
-        score: the score; empty: the headline. If lower is better, its sign is reversed.
+        score: key of the score; by default the headline. If lower is better, its sign is reversed.
 
     Returns:
-        The difference, with interval and p-value; for the accuracy of classes also McNemar's test
-        of the seeds' majority votes.
+        The difference, its interval and p-value. For the accuracy of classes, it also has McNemar's
+        test of the seeds' majority votes.
     """
     labels, resampled = utterances["label"], units(utterances)
     described = task.describe_score(score) if score else task.headline

@@ -20,7 +20,7 @@ class Difference(NamedTuple):
     """The difference between two systems' scores.
 
     Attributes:
-        mean: the difference of the scores; of accuracies a share from -1 to 1.
+        mean: the difference of the scores; for accuracies, a share from -1 to 1.
         low: lower end of the 95 % bootstrap interval.
         high: upper end.
         p: two-sided p-value of the bootstrap: how often chance alone would change the sign.
@@ -38,7 +38,8 @@ class Difference(NamedTuple):
 
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Computes the 95 % interval of the mean over seeds by Student's t; the mean for one seed."""
+    """Computes the 95 % interval of the mean over seeds by Student's t; (mean, mean) for one
+    seed."""
     scores = np.asarray(values, np.float64)
     mean = float(scores.mean())
     if len(scores) < 2 or not scores.std():
@@ -74,11 +75,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
         second: the same for the second.
 
     Returns:
-        The numbers of utterances that only the first and only the second had right, and the
-        two-sided p-value.
+        The number of utterances on which only the first system is right, that of the second, and
+        the two-sided p-value.
 
     Examples:
-        Of five utterances on which they differ the first has all right: 2 / 2 ** 5.
+        The systems differ on five utterances, and the first is right on all: 2 / 2 ** 5.
 
         >>> mcnemar([1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1])
         (5, 0, 0.0625)
@@ -105,7 +106,7 @@ def holm(p: Sequence[float]) -> list[float]:
         The corrected values, in the same order.
 
     Examples:
-        3 * 0.01; then 2 * 0.03, which is more than the 0.04 of the last, and so its own, too.
+        The values are 3 * 0.01, 2 * 0.03, and 0.04, which is raised to the one before it.
 
         >>> holm([0.04, 0.01, 0.03])
         [0.06, 0.03, 0.06]
@@ -124,7 +125,7 @@ def interval(resampled: np.ndarray) -> np.ndarray:
 
 
 def limit(units: int, resamples: int = RESAMPLES) -> int:
-    """Returns the number of resamples of V units: fewer of many thousand units."""
+    """Returns the number of resamples for V units, which is smaller for many thousand units."""
     return min(resamples, max(_AT_ONCE, _DRAWS // units))
 
 
@@ -180,9 +181,9 @@ def bootstrap(
 ) -> Difference:
     """Computes the difference of two systems' accuracies by resampling units and seeds.
 
-    Speakers or conversations are resampled rather than utterances, because utterances of one of
-    them are not independent. Each system's seeds are resampled as well, so that the interval holds
-    for other seeds and units.
+    Speakers or conversations are resampled rather than utterances, because utterances of the same
+    speaker or conversation are not independent. Each system's seeds are resampled as well, so that
+    the interval covers other seeds and units.
 
     Args:
         first: [S, N] bool, whether each seed of the first system was right.

@@ -21,7 +21,7 @@ _NO_FACE = "no face seen"
 _FURTHEST = 1.0  # largest movement of a face between two pictures, in sides
 _FEWEST = 3  # smallest number of turns with a median
 _PLAIN, _STRONG = 1.0, 2.5  # robust deviations
-_NORMAL = 1.4826  # the deviation of a normal distribution over its median absolute deviation
+_NORMAL = 1.4826  # standard deviation / median absolute deviation of a normal distribution
 
 
 class Measure(NamedTuple):

@@ -1,8 +1,8 @@
 """A pickle reader that builds plain containers, numbers, strings and arrays, and runs nothing.
 
 The standard library's C unpickler would do most of this through `find_class`, but it sizes its
-memo by a number in the file, so that ten bytes can ask for gigabytes. The Python one keeps the
-memo in a dict, and its table of opcodes can be cut to the few that data needs.
+memo by a number in the file, so that ten bytes can ask for gigabytes. The unpickler in Python keeps
+the memo in a dict, and its table of opcodes can be reduced to those that data needs.
 """
 
 import io
@@ -29,7 +29,7 @@ LARGE = 8 << 20
 _EXPECTED = "a pickle of containers, numbers, strings and NumPy arrays"
 
 # One byte in the file can build a set of 216 bytes in memory, or copy a large list. The bytes of
-# such objects are limited to `_HEAVIEST` times the file plus `_FREE_BYTES`; honest pickles need a
+# such objects are limited to `_HEAVIEST` times the file plus `_FREE_BYTES`; ordinary pickles need a
 # tenth of that.
 _HEAVIEST = 32
 _FREE_BYTES = 64 << 20
@@ -69,7 +69,7 @@ def load(path: str | Path) -> object:
 
     Raises:
         InputError: A global or an opcode that could run code, a truncated file, a file that is no
-            pickle, or one that claims more than it holds.
+            pickle, or a pickle that declares more data than it contains.
     """
     path = Path(path)
     with (
@@ -153,7 +153,7 @@ class _Memo(dict[int, Any]):
     """The objects that a pickle names by an index."""
 
     def __setitem__(self, index: int, item: Any) -> None:
-        # Among integers of any size, any number would have the same hash.
+        # Unlimited integers could be chosen so that all have the same hash.
         if index >= _LARGEST_INDEX:
             raise pickle.UnpicklingError("a memo index out of range")
         if isinstance(item, _Blank):
@@ -190,7 +190,7 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("it builds far more than the file holds")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the function that stands for a global, if a pickle may call it."""
+        """Returns the function that replaces a global, if a pickle may call it."""
         builders: dict[str, Callable[..., Any] | None] = {
             "builtins.set": lambda items=(): set(self._copied(items, True)),
             "builtins.frozenset": lambda items=(): frozenset(self._copied(items, True)),
@@ -262,13 +262,13 @@ class _Unpickler(pickle._Unpickler):
         objects = dtype.dtype == object
         shape = (shape,) if isinstance(shape, int) else shape
         fits = isinstance(raw, list if objects else str | bytes | bytearray | OnDisk)
-        # Checked first, because the product of a million large numbers would take too long.
+        # This is checked first, because the product of a million large numbers takes too long.
         fits = fits and isinstance(shape, tuple) and len(shape) <= _MOST_AXES
         fits = fits and all(type(n) is int and 0 <= n < 2**63 for n in shape)
         width = 1 if objects else dtype.dtype.itemsize
         if not fits or math.prod(shape) * width != len(raw):
             raise pickle.UnpicklingError("an array of another size than its data")
-        # An array without values still has rows that can be listed: (2**40, 0).
+        # An empty array can still have many rows to list, as (2**40, 0) has.
         least = math.prod(max(n, 1) for n in shape)
         self.charge(len(raw) * (_ITEM if objects else 1) or least)
         if objects:
@@ -290,7 +290,7 @@ class _Unpickler(pickle._Unpickler):
         return array
 
     def take_bytes(self, size: int) -> Any:
-        """Reads bytes, or returns where they lie: picklers write large ones outside of frames."""
+        """Reads bytes, or returns their position if they are large and outside of a frame."""
         if size < 0:
             raise pickle.UnpicklingError("a negative number of bytes")
         frame = self._unframer.current_frame

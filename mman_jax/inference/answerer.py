@@ -31,7 +31,7 @@ USE = (
     "systems that infer emotions from voices or faces are banned at work and in education (AI Act, "
     "Article 5(1)(f)); elsewhere, people must be told that one is used (Article 50(3))."
 )
-"""What everybody who reads or serves answers must know; `docs/use.md` has the sources."""
+"""Notice for everybody who reads or serves predictions; `docs/use.md` has the sources."""
 
 
 class Answer(NamedTuple):
@@ -92,7 +92,7 @@ class Answerer:
     def begin(self) -> Any:
         """Returns the state before a conversation's first utterance, NumPy zeros.
 
-        It has the states of the networks, those of their scalings, and the places of speakers.
+        It consists of the states of the networks and of their scalings, and the slots of speakers.
         """
         networks = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self._shapes)
         scalings = [model.scaling.begin() for model in self.models]
@@ -116,8 +116,8 @@ class Answerer:
         Args:
             states: states of the conversations so far, leaves [B, ...].
             features: for each conversation, [D] float32 of each present modality, unscaled.
-            names: of B speakers, by whose past turns features are scaled if the model does so, and
-                who may be read; if empty, or none, a conversation has one speaker.
+            names: names of the B speakers, for models that read speakers or scale features by their
+                past turns; an empty name, and None, stand for a single speaker.
 
         Returns:
             The states after these utterances, NumPy arrays, and the answers.
@@ -174,12 +174,12 @@ class Answerer:
 
     @functools.cached_property
     def identity(self) -> str:
-        """Returns a digest of the models, since states are valid only for those that made them."""
+        """Returns a digest of the models, by which stored states are matched to them."""
         digest = hashlib.sha256()
         for m in self.models:
             about = {"network": dict(m.network), "dims": dict(m.dims), "classes": m.classes}
             digest.update(json.dumps(about, sort_keys=True).encode())
-            # None has no leaves: what a model does not have does not affect its digest.
+            # None has no leaves, so absent fields do not affect the digest.
             numbers = [m.params, dict(m.scaling.mean), dict(m.scaling.scale), m.units]
             numbers += [dict(m.scaling.components), dict(m.scaling.offset), m.scaling.turns]
             for path, array in jax.tree.leaves_with_path(numbers):
@@ -221,8 +221,8 @@ def combine(models: Sequence[Model], values: Sequence[np.ndarray]) -> Answers:
     """Combines the predictions of a run's models for N utterances.
 
     Args:
-        models: one model; or one per class, which predicts that class (its last) against the rest:
-            labels then name every class above one half.
+        models: one model, or one per class that predicts this class (its last) against the rest.
+            Labels then name every class above one half.
         values: the predictions of each model, [N, its classes].
     """
     names = class_names(models)

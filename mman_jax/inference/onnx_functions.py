@@ -32,8 +32,8 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     """Returns `conversation.onnx` and `step.onnx`, for any B and U.
 
     Args:
-        models: one model, or in a one-vs-rest protocol one per class; C are then their last
-            classes.
+        models: a single model or, for a one-vs-rest protocol, one model per class. The C classes
+            are then the last classes of these models.
         card: card of the run, as returned by `exported.card`.
 
     Raises:
@@ -50,7 +50,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     module: Any = torch.nn.Module
 
     class Seeds(module):
-        """The mean over seeds; of several models, each one's last class."""
+        """The mean over seeds. Of several models, it takes the last class of each."""
 
         def __init__(self):
             super().__init__()

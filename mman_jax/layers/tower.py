@@ -148,7 +148,7 @@ class LateFusion(nn.Module):
             parameters; or `best`, the logits of the tower with the largest parameter `choice`.
         block: sizes of the cLSTM block; None for the other kinds.
         numbers: whether the towers predict numbers [..., C] instead of logits.
-        inputs: what is fused: `probabilities` or `log_probabilities`; `best` reads neither.
+        inputs: the fused values, `probabilities` or `log_probabilities`; unused by `best`.
     """
 
     classes: int
@@ -179,7 +179,7 @@ class LateFusion(nn.Module):
         joined = jnp.concatenate(inputs, axis=-1)
         if self.kind == "dense":
             # Training starts from an unweighted vote: the logit of a class is the sum of the
-            # towers' probabilities; otherwise, the mean of what the towers predict.
+            # towers' probabilities; a number is the mean of the towers' numbers.
             def vote(_, shape, dtype=jnp.float32):
                 votes = jnp.tile(jnp.eye(self.classes, dtype=dtype), (len(inputs), 1))
                 return votes if reads_probabilities else votes / len(inputs)

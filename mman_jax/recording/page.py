@@ -92,7 +92,7 @@ def render(
     Args:
         path: the recording.
         turns: turns of the recording.
-        classes: names of the classes; empty: there are no predictions.
+        classes: names of the classes; empty if there are no predictions.
         calibrated: whether the model's probabilities are calibrated.
         scores: leave-one-out scores, if the classifier was trained on labels of the recording.
     """
@@ -109,7 +109,7 @@ def render(
         "classes": list(classes),
         "turns": [dataclasses.asdict(turn) for turn in turns.turns],
     }
-    # No transcript may end the script.
+    # A transcript must not close the script element.
     embedded = json.dumps(data).replace("<", "\\u003c")
     body = _BODY.format(
         about=html.escape(" ".join([_about(classes, calibrated, scores), *turns.notes])),
@@ -127,8 +127,8 @@ def render_index(
 ) -> str:
     """Returns the page that links to the pages of several recordings.
 
-    `pages` has the turns of each recording by the path of its page, `failed` the reasons of
-    failures by the names of the recordings without a page.
+    `pages` maps the path of each page to the turns of its recording, and `failed` maps the name of
+    each recording without a page to the reason.
     """
     rows = [_row(index, page, turns) for page, turns in pages.items()]
     for name, reason in failed.items():

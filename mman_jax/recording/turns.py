@@ -28,7 +28,7 @@ class Turn:
     words: str  # empty: unknown
     manner: list[str]  # phrases that compare its sound and face with the other turns
     answer: dict[str, Any]  # the prediction for JSON: label, probabilities, attention; or empty
-    label: str = ""  # the user's; empty: none
+    label: str = ""  # the user's label; empty if there is none
 
 
 class Turns(NamedTuple):
@@ -47,8 +47,9 @@ def find(
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
-    Without `answerer` and `extraction`, a trained model and its feature extraction, they have no
-    predictions. An InputError reports no recording, no speech in it, or a missing library.
+    `answerer` is a trained model and `extraction` its feature extraction; without them, the turns
+    have no predictions. An InputError is raised if there is no recording, if it contains no speech,
+    or if a library is missing.
     """
     spoken = listening.turns(path, words)
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
@@ -74,7 +75,7 @@ def find(
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
         answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
-            notes.append(f"The pictures end before the sound: {unseen} turns had none.")
+            notes.append(f"The video ends before the sound: {unseen} turns have no pictures.")
     turns = [
         Turn(start, end, text, manner, answer)
         for (start, end), (_, text), manner, answer in zip(
@@ -102,7 +103,7 @@ def _answers(
             try:
                 measured = extraction.measure("visual", piece)
                 features["visual"] = extraction.apply("visual", [measured])[0]
-            except InputError:  # pictures that end before the sound does: missing
+            except InputError:  # missing, because the video ends before the sound
                 unseen += 1
         state, answer = answerer.step(state, features)
         answers.append(lines.fields(answer))
@@ -113,7 +114,7 @@ def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:
     try:
         frames = media.read_frames(path, description.RATE, description.SIDE, start, end)
         return description.measure_face(frames)
-    except InputError:  # pictures that end before the sound does
+    except InputError:  # the video ends before the sound
         return description.UNSEEN
 
 

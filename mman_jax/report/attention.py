@@ -54,8 +54,8 @@ def through_time(
 
     Args:
         weights: [U, M, M], rows queries and columns keys.
-        labels: [U] class names (any other name: no label), or numbers (None: no label).
-        classes: C names, each with its own colour; empty: labels are numbers.
+        labels: [U] class names or numbers; None or a name that is not a class means no label.
+        classes: C class names, each drawn in a different colour; empty if labels are numbers.
     """
     maps_of_all = np.asarray(weights)
     count = len(modalities)

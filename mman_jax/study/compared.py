@@ -1,4 +1,4 @@
-"""Finished trials with their predictions, and paired tests of those on the same utterances."""
+"""Finished trials with their predictions, and paired tests between them."""
 
 import dataclasses
 import itertools
@@ -25,13 +25,13 @@ class Run:
     """A finished trial on one split or on all folds.
 
     Attributes:
-        path: path of its folder, as it was given, with the name of a tower after a colon.
+        path: path of its folder as the user wrote it, with a tower's name after a colon.
         results: the results, see `pooled.read`.
         corpus: content of its `corpus.json`.
         split: description of the split, with the sizes of its parts.
-        tasks: by name the answers [S, N] and the `conversation`, `position` and `label` [N] of the
-            utterances, which all trials have in the same order. With T targets, answers and labels
-            have a last axis T, and a missing rating is NaN.
+        tasks: for each task, the answers [S, N] and the `conversation`, `position` and `label` [N]
+            of the utterances, which all trials have in the same order. With T targets, answers and
+            labels have a last axis T, and a missing rating is NaN.
     """
 
     path: pathlib.Path
@@ -79,7 +79,7 @@ class Run:
 def read(path: pathlib.Path) -> Run:
     """Reads a finished trial, on one split or on all folds, with its predictions.
 
-    `PATH:NAME` is its tower NAME instead of its system, or `linear` its baseline.
+    `PATH:NAME` reads the tower NAME of the trial, and `PATH:linear` its linear baseline.
 
     Raises:
         InputError: it is not finished, lacks data that a comparison needs, or has no such tower.
@@ -127,7 +127,7 @@ def read(path: pathlib.Path) -> Run:
 
 
 def _of_tower(task: Mapping[str, Any], tower: str, path: pathlib.Path) -> dict[str, Any]:
-    """Returns the scores and the predictions of a tower, or of the baseline, as a system's."""
+    """Returns the scores and predictions of a tower or of the baseline as those of a system."""
     answers, scores = dict(task.get("tower_answers", {})), dict(task["towers"])
     seeds = task["seeds"]
     if "baseline" in task:
@@ -180,7 +180,7 @@ def compare(
     Args:
         paths: folders of the trials, see `read`. `DIR/systems/NAME` also names a system of a study
             over folds, although its trials are in `DIR/folds`.
-        against: the trial that each other one is compared with; None: all pairs are compared.
+        against: the trial that all others are compared with; None compares all pairs.
         command: command that repeats the comparison.
         score: the score to compare; empty: the task's headline.
 
@@ -193,7 +193,7 @@ def compare(
         if _among(path, paths[:number]):
             raise InputError(path, "given twice", "each trial once")
     if len(paths) < 2:
-        problem = f"one trial alone, {paths[0]}" if paths else "no trial"
+        problem = f"a single trial, {paths[0]}" if paths else "no trial"
         raise InputError("trials", problem, "two or more to compare")
     runs = [read(path) for path in paths]
     for run in runs[1:]:
@@ -299,7 +299,7 @@ def _notes(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
         digests = run.corpus["modalities"]
         others = [m for m in first if digests.get(m, first[m]) != first[m]]
         if others:
-            notes.append(f"{name} has other features of {', '.join(others)} than {names[0]}.")
+            notes.append(f"{name} and {names[0]} have different features of {', '.join(others)}.")
     return notes
 
 

@@ -34,7 +34,7 @@ from mman_jax.trial.corpora import modalities as selected
 from mman_jax.trial.trial import Trial
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
-"""For each system the folders of its trial, then of each tower's, by the fold's name."""
+"""For each system, the folders of its trial and then of its towers' trials, each by fold."""
 
 PAPER, CITED, ABLATION, BASELINE = "paper", "cited", "ablation", "baseline"
 
@@ -46,7 +46,7 @@ _ABLATIONS = {
     "joint": (joint, "towers fine-tuned with the fusion", NAME),
     "out of fold": (
         out_of_fold,
-        "the fusion learns from predictions of towers that did not see them",
+        "the fusion learns from predictions of towers for utterances that they were not trained on",
         NAME,
     ),
 }
@@ -124,8 +124,8 @@ def cited_systems(
     """Returns the published systems, and the user's systems (see `systems.use`).
 
     Returns:
-        The systems that can be trained, the largest first because it takes longest; and by the
-        names of the other systems, the reason why they cannot be trained.
+        The systems that can be trained, the largest first because it takes longest; and the reasons
+        why the other systems cannot be trained, by name.
     """
     rows, impossible = [], {}
     for name, kind in SYSTEMS.items():
@@ -166,7 +166,7 @@ def recipe_of(name: str, config: ConfigDict, recipes: Recipes) -> ConfigDict:
 def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDict]:
     """Returns the configs that train each tower of a system alone, by the tower's name.
 
-    Equal towers of several systems get equal configs, and so the same `key`.
+    Equal towers of several systems get equal configs, and therefore the same `key`.
     """
     names, network = selected(system.data) or modalities, system.network
     first, *_ = _stages(system, modalities)
@@ -226,7 +226,7 @@ def _plan_fold(
 ) -> tuple[list[Job], dict[str, list[pathlib.Path]]]:
     """Plans the trials of a fold; returns the folders of each system and then of its towers.
 
-    A tower that is also a system of its own is trained once, in that system's folder.
+    A tower that is also a system is trained once, in that system's folder.
     """
     prefix = f"{fold}: " if fold else ""
     folders = {system.name: [workdir / "systems" / system.name] for system in systems}
@@ -258,9 +258,9 @@ def _plan_fold(
         folders[system.name] += trained.values()
         trains = _trains_towers(system.config.train, *stages[system.name])
         (slow if trains else fast).append(job(system, trained))
-    # The longest jobs start first, so that the processes end at about the same time: cited systems
-    # in their order, fusions that also train towers, then the towers that these wait for, with
-    # attention before the others.
+    # The longest jobs start first, so that the processes end at about the same time: cited systems,
+    # fusions that also train towers, the towers that these fusions wait for, and other towers.
+    # Among towers, those with attention come first.
     urgent = {folder for job in slow for folder in job.towers.values()}
     ordered = sorted(
         tower_jobs.values(),
@@ -270,7 +270,7 @@ def _plan_fold(
 
 
 def _trains_towers(train: ConfigDict, first: str, *later: str) -> bool:
-    """Returns whether later stages also train the first: jointly, or again on fewer rows."""
+    """Returns whether later stages also train the towers: jointly, or again on fewer rows."""
     rules = [rule for stage in later for rule, trains in train[stage].rules if trains]
     jointly = any(rule.startswith((first, ".*")) for rule in rules)
     return jointly or any(train[stage].answers != ANSWERS[0] for stage in later)

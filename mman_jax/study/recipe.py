@@ -26,7 +26,7 @@ def source(
 
     Args:
         config: the config; its data, seeds and devices are not written.
-        tables: trials of Optuna by head, the default settings first.
+        tables: Optuna's trials by head; the first trial of each has the initial settings.
     """
     lines = [f'"""{about}', "", f"Validation loss in {unit}, the mean over folds and seeds.", ""]
     for head, trials in tables:
@@ -58,7 +58,7 @@ def _table(head: str, trials: Sequence[Any]) -> Iterator[str]:
     yield f"{head}: {len(trials)} trials, {len(trials) - len(ranked)} of them pruned or failed"
     top = ranked[:_SHOWN]
     for trial in top if first in top else [*top, first]:
-        default = " (the settings at the start)" if trial is first else ""
+        default = " (the initial settings)" if trial is first else ""
         loss = np.nan if trial.value is None else trial.value
         yield f"  {loss:.4f} trial {trial.number + 1}{default}"
         yield from _WRAPPER.wrap(format_settings(trial.params))

@@ -27,11 +27,12 @@ def choose(
     classes: int = 0,
     learnt: str = "label",
 ) -> tuple[Task, ...]:
-    """Returns the tasks that settings name, on a corpus.
+    """Returns the tasks that the settings select for a corpus.
 
     Args:
         target: `config.data.target`: names of targets, separated by commas; empty: the labels.
-        classes: `config.data.classes`: number of classes to cut from the target; 0: numbers.
+        classes: `config.data.classes`: number of classes into which the target is cut; 0 for
+            numbers.
         learnt: `config.train.labels`, one of `LABELS`.
 
     Raises:
@@ -42,7 +43,7 @@ def choose(
     names = [name.strip() for name in target.split(",") if name.strip()]
     if names:
         if learnt != "label":
-            found = f"{learnt!r} of labels, and a target ({target})"
+            found = f"{learnt!r} and a target ({target})"
             raise InputError("config.train.labels", found, "one of the two")
         return (numbers.task(corpus, names, protocol, classes),)
     if classes:

@@ -32,13 +32,13 @@ class Objective(Protocol):
     def loss(
         self, answers: Array, labels: Array, reference: Array, total: Callable[[Array], Array]
     ) -> tuple[Array, Array]:
-        """Computes a head's training loss, a sum and a weight; `total` adds up over the devices."""
+        """Computes a head's training loss as a sum and a weight; `total` sums over the devices."""
 
     def tally(self, answers: Array, labels: Array, reference: Array) -> Array:
         """Computes the sums over some utterances from which scores are computed."""
 
     def nothing(self, heads: int) -> Array:
-        """Returns the tallies of no utterance, for a number of heads."""
+        """Returns the empty tallies of several heads, before any utterance is counted."""
 
     def valid_losses(self, tally: Array, summed: Array) -> Array:
         """Computes the validation loss [heads, temperatures] from a tally and a sum of `summed`."""
@@ -46,7 +46,7 @@ class Objective(Protocol):
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Sums the validation loss at each temperature, and its weight last; [temperatures + 1]."""
+        """Sums the validation losses and, last, their weight; [temperatures + 1]."""
 
     def score(self, tally: Array) -> Array:
         """Computes the score [...] that is shown during a run; higher is better."""
@@ -59,7 +59,7 @@ class Objective(Protocol):
 class Task(abc.ABC):
     """The task of a system. All code that depends on the kind of answer is in a subclass.
 
-    `answers` computes answers from logits: int classes, or numbers in their own units. Tallies
+    `answers` computes answers from logits: int classes, or numbers in the target's units. Tallies
     are sums over utterances, one per seed, from which every score is computed: they add up over
     batches, devices, conversations and folds.
 
@@ -111,7 +111,7 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def requirement(self) -> str:
-        """The requirement of a scored utterance, for messages."""
+        """Describes what a scored utterance must have, for messages."""
 
     @abc.abstractmethod
     def counts(self, labels: np.ndarray) -> dict[str, int]:
@@ -144,8 +144,8 @@ class Task(abc.ABC):
             Notices for the user.
 
         Raises:
-            InputError: a part without a scored utterance, training without a class that the corpus
-                has, or with a target that does not vary.
+            InputError: a part has no scored utterance, or the training part lacks a class of the
+                corpus or has a target that does not vary.
         """
 
     # Training.
@@ -170,7 +170,7 @@ class Task(abc.ABC):
         return None
 
     def hard(self, labels: np.ndarray) -> np.ndarray:
-        """Returns labels for systems that cannot learn from shares of raters; by default the same.
+        """Returns labels for systems that cannot learn from raters' shares; by default unchanged.
 
         Args:
             labels: the result of `training_labels`, of any leading shape.
@@ -179,13 +179,13 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def answers(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-        """Returns the answers of a head's outputs [..., C]; for the argument see `reference`."""
+        """Converts a head's outputs [..., C] to answers, with the result of `reference`."""
 
     @abc.abstractmethod
     def predict(self, logits: Array, reference: Array | None = None) -> Array:
         """Computes a trained model's predictions [..., C] of logits [..., C], within `jax.jit`.
 
-        They are probabilities, or numbers in their own units; for the argument see `reference`.
+        They are probabilities, or numbers in the target's units; see `reference` for the argument.
         """
 
     def labels_of(self, predictions: np.ndarray) -> list[str] | None:
@@ -194,7 +194,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def ensemble(self, logits: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-        """Returns the answers of all seeds together, from their logits [S, N, C]."""
+        """Returns the answers of the ensemble of seeds, from their logits [S, N, C]."""
 
     @abc.abstractmethod
     def read_answers(self, answers: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -272,7 +272,7 @@ class Task(abc.ABC):
 
     @property
     def margin_scale(self) -> float | None:
-        """The unit of the margin within which two systems are level; None: a share."""
+        """The unit of the margin within which two systems count as level; None for shares."""
         return None
 
     @abc.abstractmethod

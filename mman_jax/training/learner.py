@@ -18,19 +18,19 @@ _STAGE = "fit"
 
 
 class Fitted(NamedTuple):
-    """Parameters of a fitted estimator: arrays by name, leading axis S."""
+    """Parameters of a fitted estimator: arrays by name, with leading axis S."""
 
     best: dict[str, np.ndarray]
 
 
 class Fitting:
-    """Fits an estimator on one corpus, in one stage of one epoch; see `Trainer`.
+    """Fits an estimator on one corpus; to a run it is a stage of one epoch. See `Trainer`.
 
     Attributes:
         stages: the name of the only stage.
         resumes: whether `run` can resume from a snapshot.
         streamed: whether rows are read in batches.
-        parameters: 0; fitting determines the number of parameters.
+        parameters: 0, because fitting determines the number of parameters.
     """
 
     stages: tuple[str, ...] = (_STAGE,)
@@ -41,7 +41,7 @@ class Fitting:
     def __init__(
         self, system: Estimator, rows: Mapping[str, Batch], objective: Objective | None = None
     ):
-        """Stores the arguments, as of `Trainer`; without an objective, that of classes."""
+        """Stores the arguments, as `Trainer` does; the default objective is for classes."""
         self.system = system
         self.objective = objective or CrossEntropy(system.outputs)
         self._rows = dict(rows)
@@ -79,12 +79,12 @@ class Fitting:
     ) -> Iterator[Snapshot]:
         """Fits every seed, and yields the only snapshot, with the stage finished.
 
-        Of the arguments of `Trainer.run`, it uses `labels` and `seeds`.
+        Only `labels` and `seeds` are used; the other arguments of `Trainer.run` are ignored.
         """
         objective, train = self.objective, self._rows["train"]
         features = {m: np.asarray(x)[train.mask] for m, x in train.features.items()}
         reference = objective.reference(labels["train"])
-        # The outputs of numbers are standard deviations from the mean of training.
+        # For numbers, outputs are in standard deviations from the training mean.
         standard = np.asarray(objective.convert(labels["train"], (0.0, 1.0), reference))
         fitted = [self.system.fit(features, standard[train.mask], seed) for seed in seeds]
         params = {name: np.stack([arrays[name] for arrays in fitted]) for name in fitted[0]}

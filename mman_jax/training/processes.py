@@ -1,6 +1,6 @@
 """Cooperation of several processes: joining them, and gathering values on each of them.
 
-It uses JAX's `jax.distributed` and `multihost_utils`. A single process communicates nothing.
+It uses `jax.distributed` and `multihost_utils`. A single process does not communicate.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ AUTO = "auto"
 
 
 def join(distributed: str) -> None:
-    """Joins this process to others; to be called before JAX lists its devices.
+    """Joins this process to the others. Call this before JAX lists its devices.
 
     The config's `distributed` is empty for a single process, `auto` if the machines can find each
     other (a TPU pod slice, Slurm), or `ADDRESS:PORT,PROCESSES,ID` with the address of process 0.

@@ -20,10 +20,10 @@ from mman_jax.training.stage import StageTraining
 from mman_jax.types import unscored
 
 ANSWERS = ("training", "out_of_fold")
-"""The predictions that a stage with frozen inputs can learn from.
+"""Sources of the predictions that a stage with frozen inputs learns from.
 
-These come from networks trained on the same conversations (`training`), or from networks that were
-not (`out_of_fold`, see the function).
+These are networks that were trained on the same conversations (`training`) or on other ones (see
+the function `out_of_fold`).
 """
 
 Make = TypeVar("Make", bound=Callable)
@@ -32,8 +32,8 @@ Make = TypeVar("Make", bound=Callable)
 def cached(make: Make) -> Make:
     """Caches the compiled functions that `make` returns, by its arguments and `mesh.compiling`.
 
-    Trainers of equal stages and shapes therefore run the same programs. `make` is pure, and the
-    functions that it returns reference no rows and no parameters.
+    Trainers of equal stages and shapes therefore run the same programs. `make` must be pure, and
+    the functions that it returns must hold neither rows nor parameters.
     """
 
     @functools.lru_cache(32)
@@ -50,7 +50,7 @@ def cached(make: Make) -> Make:
 def initial(
     system: System, sizes: Sequence[tuple[str, int]], seed: jax.Array, method: str | None = None
 ) -> dict[str, Any]:
-    """Initialises one seed's parameters, those of a method or all.
+    """Initialises one seed's parameters: those that a method uses, or all.
 
     `sizes` has each modality's name and D, in order.
     """
@@ -119,8 +119,8 @@ def predictions(stage: StageTraining, mesh: Mesh) -> Callable:
 class Streaming(NamedTuple):
     """Compiled methods of a `StageTraining`, for rows and outputs that are spread over `ROWS`.
 
-    Their arguments are the state or the parameters, {} (for `finish`, its other arguments), and a
-    tuple of the other arguments.
+    Each takes the state or the parameters first, and a tuple of its other arguments last. The
+    second argument is {}, except for `finish`, which takes its other arguments there.
     """
 
     step: Callable
@@ -169,8 +169,8 @@ def out_of_fold(
         train: predictions [S, R + 1, U, ...] by name, of networks that were trained on all rows.
         groups: [R + 1, U] int, the group of each utterance, from 0; negative numbers are padding.
         labels: labels of each part, see `Trainer.run`.
-        train_and_predict: a function that trains on labels and returns predictions like `train`,
-            given a title of this training.
+        train_and_predict: a function of labels and a title, which trains on the labels and returns
+            predictions like `train`.
     """
 
     @jax.jit

@@ -11,7 +11,7 @@ from mman_jax.types import Array, Batch, unscored
 
 
 def batch_rows(rows: int, conversations: int, batch: int) -> int:
-    """Returns the rows of a batch, if an epoch has equal batches of about `batch` conversations.
+    """Returns the number of rows per batch, for equal batches of about `batch` conversations.
 
     Examples:
         60 conversations in 20 rows, with 30 per batch, give two batches of ten rows.
@@ -54,7 +54,7 @@ def featureless(rows: Mapping[str, Batch]) -> dict[str, Batch]:
 
 
 def empty_values(rows: Batch) -> Batch:
-    """Returns the value of each array in an empty cell."""
+    """Returns the fill value of each array, for empty cells."""
     unlabelled = unscored(rows.labels.dtype)
     speakers = (None, None) if rows.speakers is None else (0, False)
     features, present = dict.fromkeys(rows.features, 0), dict.fromkeys(rows.present, False)

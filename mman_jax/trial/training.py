@@ -31,10 +31,10 @@ from mman_jax.trial.progress import Preemption, Progress
 from mman_jax.trial.trial import Trial
 
 Towers = Mapping[str, pathlib.Path]
-"""Folders of finished trials, by the head of the first stage that each trained; empty: none."""
+"""Folders of separately trained towers, by head of the first stage; empty if there are none."""
 
 SELECTED = "chosen"
-"""The folder of the model that selected the epochs, if another one was retrained."""
+"""Folder of the model that selected the epochs, if the final model was retrained."""
 
 
 def fit(
@@ -55,7 +55,7 @@ def fit(
             checkpoints and curves.
 
     Returns:
-        The last snapshot, and the seconds by stage.
+        The last snapshot, and the duration of each stage in seconds.
     """
     trainer = trial.trainer
     path = checkpoints_of(workdir, task, retrained=stop_at is not None)
@@ -105,7 +105,7 @@ def fit(
                 saved = now
             if not complete:
                 Preemption.check()
-    assert snapshot is not None  # the last one has every stage finished
+    assert snapshot is not None  # the run yields at least one
     return snapshot, seconds
 
 
@@ -129,7 +129,7 @@ def refit(
     )
     stop_at, (before, after) = {}, (trial.trainer, retrained.trainer)
     for name, outcome in selected.finished.items():
-        # The epochs may have another number of steps; estimators have no settings of stages.
+        # An epoch of retraining may have more steps. Estimators have no settings of stages.
         steps, of_stage = [before.steps(name), after.steps(name)], trial.config.train.get(name, {})
         plateau, idle = plateau_of(of_stage, before.heads(name)), of_stage.get("from_start", False)
         stop = retrain_until(outcome, steps, after.epochs(name), plateau, idle)
@@ -144,10 +144,10 @@ def join_towers(
 ) -> Snapshot:
     """Joins separately trained towers into the snapshot before the second stage.
 
-    Without `stop_at`, they are the towers of the first run, not the retrained ones.
+    These are the retrained towers if `stop_at` is given.
 
     Raises:
-        InputError: a trial of the towers is not finished, or has other seeds.
+        InputError: a tower's trial is not finished, or has different seeds.
     """
     trainer = cast(Trainer, trial.trainer)
     first, second = trainer.stages[:2]

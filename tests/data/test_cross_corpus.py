@@ -71,7 +71,7 @@ WIDE = {"text": np.ones((3, 4), "f4"), "speech": np.eye(3, 2, dtype="f4")}
         ({"features": WIDE}, ["4 features; expected the 3"]),
         ({"label_names": ("YES", "odd")}, ["not trained on: odd", "no, yes"]),
         ({"labels": np.full(3, -1, np.int32)}, ["no labelled utterance"]),
-        ({"conversation_ids": ("c1", "c0")}, ["1 of them with as many utterances"]),
+        ({"conversation_ids": ("c1", "c0")}, ["1 of them with the same number of utterances"]),
     ],
     ids=["modality", "size", "label", "no label", "equal ids"],
 )

@@ -139,7 +139,7 @@ def test_other_modalities_and_features_are_compared(three):
     corpus.write_text(json.dumps(DIGESTS | {"sha256": "f1", "modalities": {"text": "t1"}}))
     found = compared.compare(three)
     first, second = (run["name"] for run in found["runs"][:2])
-    assert found["notes"] == [f"{second} has other features of text than {first}."]
+    assert found["notes"] == [f"{second} and {first} have different features of text."]
     assert found["notes"][0] in comparison.document(found).summary
 
 
@@ -176,7 +176,7 @@ def test_what_cannot_be_compared_is_refused(three, file, fields, said):
 
 def test_trials_must_be_several_and_finished(three, tmp_path):
     for paths, words in (
-        (three[:1], "one trial alone"),
+        (three[:1], "a single trial"),
         ([three[0], three[0] / ".." / "right"], "given twice"),
         ([three[0], tmp_path / "nowhere"], "no trial"),
     ):

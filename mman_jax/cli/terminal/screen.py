@@ -40,7 +40,7 @@ class Screen(Progress):
             bars.TextColumn("{task.completed}/{task.total} {task.fields[scores]}"),
             bars.TimeElapsedColumn(),
         )  # fmt: skip
-        # In a log, its bars are not shown, but count.
+        # In a log, the bars are hidden and only count.
         self._progress = bars.Progress(*columns, console=self.console, disable=self._is_log)
         self._stage, self._bar, self._counter = "", bars.TaskID(0), bars.TaskID(0)
         self._began, self._printed, self._epoch = time.monotonic(), 0.0, 0
@@ -183,7 +183,7 @@ class Screen(Progress):
 
 
 def _mean(values: np.ndarray, alive: np.ndarray, factor: float = 1.0) -> str:
-    # Only seeds that still train count; a head without any is shown as "-".
+    # Only seeds that are still training count; a head without such seeds is shown as "-".
     means = np.where(alive, values, 0).sum(0) / np.maximum(alive.sum(0), 1)
     return "/".join(
         f"{factor * x:.3g}" if any_ else "-" for x, any_ in zip(means, alive.any(0), strict=True)

@@ -37,11 +37,11 @@ def read(path: Path) -> Table:
     lists = {"": path} if path.is_file() else _fold(path, notes)
     entries = [(part, *entry) for part, file in lists.items() for entry in _entries(file)]
     if not entries:
-        raise InputError(path, "no clips", "a clip or more, each with a label")
+        raise InputError(path, "no clips", "at least one labelled clip")
     is_s3prl = any("path" in entry and "label" in entry for *_, entry in entries)
     label_map = _label_map(next(iter(lists.values())))
     if label_map:
-        notes.append("labels: as label_map.json maps them")
+        notes.append("labels: mapped by label_map.json")
     names: list[tuple[Name | None, str]] = []
     labels: list[str] = []
     for part, where, key, entry in entries:
@@ -65,7 +65,7 @@ def read(path: Path) -> Table:
 def _fold(folder: Path, notes: list[str]) -> dict[str, Path]:
     """Returns the list of each part of a fold."""
     folders = [folder]
-    for _ in range(2):  # a set of folds, and several sets
+    for _ in range(2):  # the path may be a folder of folds, or of several such folders
         if not any(map(_lists, folders)):
             folders = [path for parent in folders for path in sorted(parent.iterdir())]
             folders = [path for path in folders if path.is_dir()]

@@ -1,7 +1,7 @@
 """Pickles keyed by conversation: the nine-tuple of conv-emotion, and its many descendants.
 
-These files are tuples or lists of dicts keyed by conversation, and of the conversations of each
-part of the split. Parts are identified by their number and their content.
+A file is a tuple or list. Some of its parts are dicts keyed by conversation, others the
+conversations of a part of the split. The number and the content of the parts identify the layout.
 """
 
 import functools
@@ -71,13 +71,13 @@ _LAYOUTS = tuple(
 )  # fmt: skip
 
 _EXPECTED = (
-    "the 9-tuple (ids, speakers, labels, text, speech, visual, sentences, train, test) or its kin "
-    "of 6 to 13 parts (see docs/corpora.md)"
+    "the 9-tuple (ids, speakers, labels, text, speech, visual, sentences, train, test) or a "
+    "similar one of 6 to 13 parts (see docs/corpora.md)"
 )
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle has parts by conversation, valid or not."""
+    """Returns whether a pickle looks like one of these layouts, even if it is invalid."""
     if not isinstance(loaded, list | tuple) or not 6 <= len(loaded) <= 13:
         return False
     return sum(isinstance(part, dict) for part in loaded) >= 3
@@ -170,7 +170,8 @@ def _is_vector(value: Any) -> bool:
 
 
 def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
-    """Returns the parts by field, with conversations as text; numbers are padded with zeros."""
+    """Returns the parts by field; conversation ids become text, and numbers are padded with
+    zeros."""
     parts: dict[str, Any] = {}
     for position, (field, value) in enumerate(zip(layout.fields, loaded, strict=True)):
         where = f"{place}: part {position} ({field})"
@@ -179,7 +180,7 @@ def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
         elif field != "rest":
             parts[field] = {items.text(name, where): values for name, values in value.items()}
             if len(parts[field]) < len(value):
-                raise InputError(where, "a conversation id twice, as text and otherwise", "once")
+                raise InputError(where, "an id twice, as text and otherwise", "unique ids")
     known = {name for field in _PARTS for name in parts.get(field, ())}
     if known and all(re.fullmatch(r"\d{1,9}", name) for name in known):
         width = max(4 if layout.meld else 1, *(len(name) for name in known))
@@ -221,7 +222,7 @@ def _split(
 
 
 class _Columns:
-    """Utterances of conversations, in order, and their columns; without ids, named by position."""
+    """The utterances of all conversations, in order; without ids, they are named by position."""
 
     def __init__(self, place: str, parts: Mapping[str, Any], names: list[str]):
         self._place, self._parts = place, parts
@@ -256,7 +257,7 @@ class _Columns:
     def _items(self, field: str, name: str) -> np.ndarray | list[Any] | tuple[Any, ...]:
         where = f"{self._place}: conversation {name}: {field}"
         if name not in self._parts[field]:
-            raise InputError(where, "nothing for this conversation", "an entry")
+            raise InputError(where, "no entry for this conversation", "one")
         expected = "a list with one item an utterance"
         return items.sequence(self._parts[field][name], where, expected)
 

@@ -83,7 +83,7 @@ def _label_file(folder: Path, notes: list[str]) -> Path:
         sizes[path] = sum(len(_dict(corpus, path, "a dict by utterance")) for corpus in corpora)
     chosen = max(paths, key=lambda path: sizes[path])
     if len(paths) > 1:
-        notes.append(f"labels: {chosen.name}, the largest of {len(paths)}; a path selects another")
+        notes.append(f"labels: {chosen.name}, the largest of {len(paths)} label files")
     return chosen
 
 
@@ -152,7 +152,7 @@ def _modality(
     modality = pooling.Collector(encoder, pool if framed or pool is None else "mean")
     for name in ids:
         path = folder / f"{name}.npy"
-        # Names must not lead out of the folder.
+        # Names must not point outside of the folder.
         if Path(name).name != name or not path.is_file():
             modality.skip()
             continue

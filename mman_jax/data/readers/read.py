@@ -1,4 +1,4 @@
-"""Reading of corpora in any known layout, recognised by content and not by name."""
+"""Reading of corpora in any known layout, which is recognised by the content of a file."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -107,12 +107,12 @@ def read_clips(path: str | Path) -> Table:
     if isinstance(source, Corpus) or source.column("clip") is None:
         layout = "a corpus" if isinstance(source, Corpus) else source.layout
         expected = "a list of clips (MELD, EmoBox, SUPERB), or clips named as in EMO-DB and others"
-        raise InputError(path, f"{layout}, which names no clips", expected)
+        raise InputError(path, f"{layout}, which lists no clips", expected)
     return source.arrange()
 
 
 def joined(path: Path, pool: pooling.How) -> Corpus | None:
-    """Reads a corpus whose modality is to be joined; returns None for arrays by utterance id."""
+    """Reads a corpus that is to be joined; returns None for a path of arrays by utterance id."""
     if path.is_dir():
         corpora = (csd.recognises, misa.files, merbench.recognises, meld.recognises)
         if not any(path.glob("*.lengths")) and not any(is_one(path) for is_one in corpora):
@@ -167,8 +167,8 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
     # If the content is unknown, the reader for the file's suffix gives the best error message.
     suffix = path.suffix.lower()
     if suffix == ".csv" and "path" in csv_tables.header(path):
-        expected = "its features: mman extract makes them, mman convert joins them"
-        raise InputError(path, "a manifest of clips, which holds no features", expected)
+        expected = "features: mman extract computes them, mman convert joins them"
+        raise InputError(path, "a manifest of clips, which has no features", expected)
     if suffix == ".npz":
         return npz.read(path)
     if suffix == ".csv":
@@ -200,7 +200,7 @@ def _ends_as_pickle(path: Path) -> bool:
 
 
 def _with_placeholder(table: Table, joins: bool) -> Table:
-    """Adds durations, or a placeholder if others are joined, to a table without features."""
+    """Adds durations to a table without features, or a placeholder if features are joined to it."""
     count, duration = len(table.rows), table.column("duration")
     if joins:
         return dataclasses.replace(table, features={"none": np.zeros((count, 1), np.float32)})

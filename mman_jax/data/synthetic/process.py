@@ -191,11 +191,11 @@ def posterior(
     Args:
         process: Process that the corpus was sampled from.
         corpus: Unscaled features [N, D] of each modality, as sampled. Missing modalities are
-            ignored, so that a corpus with selected modalities has a separate ceiling.
+            ignored, so that the ceiling is that of the modalities in the corpus.
         evidence: Evidence that the filter uses. "all": all modalities of the corpus, and their
             joint evidence. "late": all modalities, with the product of their separate likelihoods,
             as if the codes were independent. The name of a modality: only that modality.
-        context: Whether the filter uses earlier utterances; it knows u in either case.
+        context: Whether the filter uses earlier utterances in addition to utterance u.
 
     "late" bounds late fusion. Within a modality the code is a fair coin, its vector is orthogonal
     to the symbols', and the noise is isotropic, so that the modality's posterior depends only on
@@ -261,13 +261,13 @@ def posteriors(corpus: Corpus) -> tuple[np.ndarray, dict[str, np.ndarray], dict[
         "context": posterior(default, corpus, context=False),
     }
     about = {
-        "joint": "what speech and text hold only together",
+        "joint": "evidence that only speech and text together contain",
         "context": "the conversation so far",
     }
     for modality in corpus.dims:
         rest = [name for name in corpus.dims if name != modality]
         lacking[modality] = posterior(default, corpus.select_modalities(rest))
-        about[modality] = f"all that {modality} holds, alone or together"
+        about[modality] = f"all evidence in {modality}, single and joint"
     return posterior(default, corpus), lacking, about
 
 

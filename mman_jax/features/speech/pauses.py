@@ -34,14 +34,14 @@ def cut(
     shortest: float = 0.25,
     longest: float = 20.0,
 ) -> Iterator[Spoken]:
-    """Yields each utterance once the pause after it is long enough; stores only one in memory.
+    """Yields each utterance once the pause after it is long enough; holds only one in memory.
 
     Args:
         chunks: [samples] float32 at `SAMPLE_RATE`, of any lengths.
         voiced: whether `FRAME` samples (int16, as bytes) are speech; see `detector`.
         pause: seconds without speech that end an utterance.
         shortest: seconds; utterances with less speech are left out.
-        longest: seconds; a longer utterance is cut there, and continues as another one.
+        longest: seconds; a longer utterance is cut there, and the next utterance continues it.
     """
     frames = [seconds * SAMPLE_RATE / FRAME for seconds in (pause, shortest, longest)]
     quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)

@@ -63,7 +63,7 @@ class ResNetWindows(Extractor):
         """Measures an utterance's windows.
 
         Returns:
-            Features [W, D] float32 of the windows; or without pre-trained weights, the windows
+            Features [W, D] float32 of the windows. Without pre-trained weights, the windows
             themselves, [W, T, size, size, 3] uint8.
         """
         clips = self._read(utterance)
@@ -140,7 +140,7 @@ class ResNetWindows(Extractor):
         return np.minimum(starts[:, None] + np.arange(self.frames), count - 1)
 
     def check(self, weights: Arrays | None, place: object) -> None:
-        """Checks the width of weights, and that OpenCV is installed if faces are detected."""
+        """Checks the width of the weights, and that OpenCV is installed if it is needed."""
         if self.crop == "upper_body":
             opencv()
         if weights is not None:
@@ -183,10 +183,10 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 
 
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
-    """Locates head, shoulders and chest by the largest face; without a face, the full picture.
+    """Locates head, shoulders and chest by the largest face; the full picture if there is no face.
 
-    All frames [F, H, W, 3] uint8 have the same box, so that cropping adds no motion. It is left,
-    top, right and bottom, as shares of the picture.
+    All frames [F, H, W, 3] uint8 share one box, so that cropping adds no motion. The result is
+    left, top, right and bottom as shares of the picture.
     """
     count, height, width = frames.shape[:3]
     detected = [face for i in _searched(count) for face in faces(frames[i])]
@@ -204,7 +204,7 @@ def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _searched(count: int) -> np.ndarray:
-    """Returns the indices of the frames, of `count`, in which faces are detected."""
+    """Returns the indices of the frames, among `count`, in which to detect faces."""
     return np.linspace(0, count - 1, min(count, _FACE_FRAMES)).round().astype(int)
 
 
