@@ -9,21 +9,19 @@ its split. `DIR/words.csv` has the times of all words, for `mman extract`.
 The clips show that the commands work, and say nothing about people.
 """
 
-import csv
-import io
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
 
 from mman_jax.cli.terminal import command
+from mman_jax.data.readers import csv_tables
 from mman_jax.demo import clips, espeak
 from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.text import readers
 from mman_jax.files.lock import alone
-from mman_jax.files.whole import check_new, write_whole
+from mman_jax.files.whole import check_new
 
 _OUTPUT = command.path_flag("output", "The folder to write.")
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 18, "Number of conversations.", 6)
@@ -70,22 +68,17 @@ def _write(folder: pathlib.Path) -> None:
              turn.actor.name, part)
             for n, (turn, (start, end)) in enumerate(zip(turns, times, strict=True))
         ]  # fmt: skip
-        write_table(folder / f"{name}.csv", ["start", "end", "transcript"], [x[3:6] for x in talk])
+        csv_tables.write(
+            folder / f"{name}.csv", ["start", "end", "transcript"], [x[3:6] for x in talk]
+        )
         rows += talk
         words += [
             (*row[:2], f"{start:.3f}", f"{end:.3f}", word)
             for row, timed in zip(talk, spoken, strict=True)
             for word, start, end in timed
         ]
-    write_table(folder / "words.csv", readers.COLUMNS, words)
-    write_table(folder / "clips.csv", _COLUMNS, rows)
+    csv_tables.write(folder / "words.csv", readers.COLUMNS, words)
+    csv_tables.write(folder / "clips.csv", _COLUMNS, rows)
     voices = len({row[_COLUMNS.index("speaker")] for row in rows})
     counts = f"{_CONVERSATIONS.value} conversations, {len(rows)} utterances, {voices} voices"
     print(f"{folder / 'clips.csv'}: {counts}; no speaker is in two parts of the split")
-
-
-def write_table(path: pathlib.Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes a CSV file."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    write_whole(path, text.getvalue().encode())

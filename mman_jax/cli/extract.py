@@ -5,6 +5,8 @@ cached, so that an interrupted command can resume. Vocabularies and networks are
 training conversations and stored in `FILE.extraction.npz`, with which
 `--fitted=FILE.extraction.npz` extracts the same features from other clips. `--sequences` adds the
 cells of utterances with their times: words, frames of speech, windows of pictures.
+`--words=whisper:FOLDER` recognises the words, instead of the manifest's transcripts, and
+`--speakers` finds who speaks; `FILE.clips.csv` and `FILE.words.csv` then have what was found.
 """
 
 import dataclasses
@@ -14,19 +16,20 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from mman_jax.cli.terminal import command, feature_flags
+from mman_jax.cli.terminal import command, feature_flags, hearing
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data import warnings
 from mman_jax.data.corpus import Corpus
-from mman_jax.data.readers import npz
+from mman_jax.data.readers import csv_tables, npz
 from mman_jax.errors import InputError
-from mman_jax.features import extraction, manifest, measuring
+from mman_jax.features import extraction, manifest, measuring, recognition
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import Measuring, digest
 from mman_jax.features.settings import Settings
 from mman_jax.features.text import readers
 from mman_jax.features.text.readers import TimedWords
+from mman_jax.features.words import whisper
 from mman_jax.files import pool
 from mman_jax.files.lock import alone
 
@@ -60,11 +63,10 @@ _BEAM = flags.DEFINE_multi_string(
 _SEQUENCES = flags.DEFINE_list(
     "sequences", [], "Modalities whose cells (words, frames, windows) are also written, with times."
 )
-_WORDS = command.path_flag(
-    "words",
-    "For --sequences=text: a CSV of conversation_id, utterance_id, start, end, word.",
-    False,
+hearing.words_flags(
+    "; or, for --sequences=text, a CSV of conversation_id, utterance_id, start, end, word"
 )
+hearing.speakers_flags()
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
     output = pathlib.Path(_OUTPUT.value)
     if output.suffix != ".npz":
         raise InputError(f"--output={output}", f"ends in {output.suffix!r}", ".npz")
-    utterances = manifest.read(_MANIFEST.value)
+    utterances: Sequence[Utterance] = manifest.read(_MANIFEST.value)
     earlier = _earlier()
     settings = earlier.settings if earlier else feature_flags.settings()
     weights = feature_flags.WEIGHTS.value
@@ -87,7 +89,7 @@ def main() -> None:
         weights = _FITTED.value if earlier.pretrained else None
     check_early(settings, utterances, weights)
     sequences = feature_flags.modalities(_SEQUENCES, settings.modalities)
-    words = _words(utterances, "text" in sequences)
+    utterances, words = _hear(output, utterances, "text" in sequences)
     work = Measuring(
         settings,
         folder=str(_CACHE.value or f"{output}.cache"),
@@ -141,15 +143,39 @@ def _extract(
     _report(corpus, len(utterances) - len(used), screen)
 
 
-def _words(utterances: Sequence[Utterance], wanted: bool) -> dict[Utterance, TimedWords]:
-    """Reads the words of --words, by utterance."""
-    path = _WORDS.value
+def _hear(
+    output: pathlib.Path, utterances: Sequence[Utterance], wanted: bool
+) -> tuple[Sequence[Utterance], dict[Utterance, TimedWords]]:
+    """Finds speakers and words in the clips, writes their tables, and reads the words' times."""
+    method, path = hearing.found_speakers(), hearing.value("words")
+    if method:
+        utterances = recognition.speakers(utterances, method)
+        print(method.notice or f"speakers are found by {hearing.value('speakers')}")
+    if recognises := path.startswith(whisper.PREFIX):
+        recogniser = hearing.recogniser()
+        assert recogniser
+        utterances, texts, notice = recognition.words(utterances, recogniser)
+        print(notice)
+        rows = [
+            (u.conversation_id, u.utterance_id, str(word.start), str(word.end), word.words)
+            for u, text in zip(utterances, texts, strict=True)
+            for word in text
+        ]
+        path = str(output.with_suffix(".words.csv"))
+        csv_tables.write(pathlib.Path(path), readers.COLUMNS, rows)
+    if method or recognises:
+        manifest.write(output.with_suffix(".clips.csv"), utterances)
+    return utterances, {} if recognises and not wanted else _words(path, utterances, wanted)
+
+
+def _words(path: str, utterances: Sequence[Utterance], wanted: bool) -> dict[Utterance, TimedWords]:
+    """Reads the words of a table, by utterance."""
     if wanted and not path:
         raise InputError("--sequences=text", "no --words", "a CSV file of words with their times")
     if path and not wanted:
         expected = "--sequences=text as well"
         raise InputError(f"--words={path}", "no text among --sequences", expected)
-    return readers.read_timed_words(path, utterances) if path else {}
+    return readers.read_timed_words(os.path.expanduser(path), utterances) if path else {}
 
 
 def check_early(settings: Settings, utterances: Sequence[Utterance], weights: str | None) -> None:

@@ -5,17 +5,21 @@ its prediction is printed as a JSON line. The extraction that is stored with the
 speech in the same way as in the training corpus.
 `--transcript=FILE` has the words of a recording: subtitles (.srt, .vtt), or a CSV file with the
 columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
-until Ctrl-C. Needs the extras `listen` and `speech`.
+until Ctrl-C. `--words=whisper:FOLDER` recognises the words of each utterance, if there are no
+subtitles; `--speakers` finds the speakers of a recording before the first utterance is predicted.
+Needs the extras `listen`, that of the model's features, and for words `words`.
 """
 
 import pathlib
 import sys
+from collections.abc import Iterable
 
 from absl import flags
 
-from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal import command, hearing
 from mman_jax.errors import InputError
 from mman_jax.features.speech import pauses
+from mman_jax.features.speech.pauses import Spoken
 from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 from mman_jax.trial import clips
@@ -33,6 +37,8 @@ _PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an ut
 _LONGEST = flags.DEFINE_float(
     "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
 )
+hearing.words_flags()
+hearing.speakers_flags()
 
 
 def main() -> None:
@@ -45,26 +51,41 @@ def main() -> None:
     workdir = pathlib.Path(_CHECKPOINT.value)
     answerer = Answerer(load_models(workdir, context=_CONTEXT.value), _ATTENTION.value)
     extraction = clips.load(workdir, [m for m in answerer.dims if m in ("speech", "text")])
-    words = listening.read_words(pathlib.Path(_TRANSCRIPT.value)) if _TRANSCRIPT.value else []
+    recogniser, speakers = hearing.recogniser(), hearing.found_speakers()
+    if speakers and _MICROPHONE.value:
+        raise InputError("--speakers", "given with --microphone", "a recording")
+    transcript = _TRANSCRIPT.value
+    if recogniser and _INPUT.value and not transcript:
+        transcript = listening.words_beside(pathlib.Path(_INPUT.value))
+    words = listening.read_words(pathlib.Path(transcript)) if transcript else []
+    recogniser = None if words else recogniser
     if not extraction.settings.text:
         expected = "a run that also learnt text, or no --transcript"
         command.refuse(_TRANSCRIPT, f"given for {workdir}, whose model uses no text", expected)
-    if not extraction.settings.speech and not words:
+    if not extraction.settings.speech and not words and not recogniser:
         raise InputError(
-            workdir, "a model without speech features", "--transcript, or a model of speech"
+            workdir,
+            "a model without speech features",
+            "--transcript, --words, or a model of speech",
         )
     extraction.settings.check()
     pauses.detector()
-    chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
+    lengths = _PAUSE.value, _LONGEST.value
+    notices: list[str] = []
+    spoken: Iterable[Spoken]
+    if speakers:
+        path = pathlib.Path(_INPUT.value)
+        spoken, notices = listening.turns(path, words, recogniser, speakers, *lengths)
+    else:
+        chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
+        spoken = listening.stream(chunks, words, recogniser, *lengths)
     try:
-        times = listening.answer(
-            answerer, extraction, chunks, words, sys.stdout, _PAUSE.value, _LONGEST.value
-        )
+        times = listening.answer(answerer, extraction, spoken, sys.stdout)
     except KeyboardInterrupt:
         if _MICROPHONE.value:  # Ctrl-C between two reads
             return
         raise
     if not times and _INPUT.value:
         raise InputError(_INPUT.value, "no speech found", "a recording with speech")
-    if unheard := listening.unheard(words, times):
-        print(f"note: {unheard}", file=sys.stderr)  # stdout has only predictions
+    for notice in notices or filter(None, [listening.unheard(words, times)]):
+        print(f"note: {notice}", file=sys.stderr)  # stdout has only predictions

@@ -8,14 +8,18 @@ folder of a finished run on a corpus of `mman extract`, it shows the model's pre
 9 label turns, and the page saves the labels as a clips.csv for `mman extract`. `--labels=clips.csv`
 trains a small classifier on them, predicts all turns with it, and reports its accuracy. If
 `--input` is a folder, each recording in it gets a page, and an index links to them. Pages need no
-network. Needs the extra `look`.
+network. `--words=whisper:FOLDER` recognises the words where there are no subtitles, and
+`--speakers` finds who speaks; each speaker is then compared with their own median turn. Needs the
+extra `look`, and for words `words`.
 """
 
 import pathlib
 
-from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal import command, hearing
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
+from mman_jax.features.speakers.speakers import Speakers
+from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
@@ -34,9 +38,12 @@ _LABELS = command.path_flag("labels", "Labels to train on: the clips.csv of a pa
 _TRANSCRIPT = command.path_flag(
     "transcript", "Words: .srt, .vtt or .csv; by default a file in the recording's folder.", False
 )
+hearing.words_flags()
+hearing.speakers_flags()
 
 
 _Run = tuple[Answerer, Extraction] | tuple[None, None]
+_Found = tuple[Recogniser | None, Speakers | None]
 
 
 def main() -> None:
@@ -47,8 +54,9 @@ def main() -> None:
     if not _CHECKPOINT.value:
         command.refuse(_CONTEXT, "given without --checkpoint", "both, or neither")
     run = _load(pathlib.Path(_CHECKPOINT.value)) if _CHECKPOINT.value else (None, None)
+    found = hearing.recogniser(), hearing.found_speakers()
     if not source.is_dir():
-        _look(source, pathlib.Path(_OUTPUT.value or source.with_suffix(".html")), run)
+        _look(source, pathlib.Path(_OUTPUT.value or source.with_suffix(".html")), run, found)
         return
     for flag in (_LABELS, _TRANSCRIPT):
         if flag.value:
@@ -62,7 +70,7 @@ def main() -> None:
     for path in recordings:
         place = target.with_name(f"{path.name}.html")
         try:
-            pages[place] = _look(path, place, run)
+            pages[place] = _look(path, place, run, found)
         except InputError as error:  # continues with the other recordings
             failed[path.name] = str(error)
             print(f"left out: {error}")
@@ -70,7 +78,7 @@ def main() -> None:
     print(f"{len(pages)} recordings: {target}")
 
 
-def _look(source: pathlib.Path, target: pathlib.Path, run: _Run) -> list[Turn]:
+def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) -> list[Turn]:
     """Writes the page of one recording; returns its turns."""
     if target.resolve() == source.resolve():
         raise InputError(f"--output={target}", "the recording itself", "the path of a page")
@@ -79,8 +87,11 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run) -> list[Turn]:
     labelled = labels.read(pathlib.Path(_LABELS.value), source) if _LABELS.value else []
     transcript = _TRANSCRIPT.value or listening.words_beside(source)
     words = listening.read_words(pathlib.Path(transcript)) if transcript else []
-    answerer, _ = run
-    recording, classes = turns.find(source, words, *run), answerer.classes if answerer else []
+    recogniser, speakers = found
+    recogniser = None if transcript else recogniser
+    answerer, extraction = run
+    recording = turns.find(source, words, answerer, extraction, recogniser, speakers)
+    classes = answerer.classes if answerer else []
     calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)
     scores = None
     if _LABELS.value:

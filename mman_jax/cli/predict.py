@@ -2,7 +2,8 @@
 
 DIR is the folder of a finished run (its `--workdir`). PATH is a corpus in any layout that a run can
 train on. If the run's corpus was made by `mman extract`, PATH may also be a manifest of raw clips
-(`.csv`), or a recording, which is cut into turns at pauses.
+(`.csv`), or a recording, which is cut into turns at pauses; `--words=whisper:FOLDER` recognises
+their words (of a recording, if it has no subtitles), and `--speakers` finds who speaks.
 The probabilities are the mean over the run's seeds. A run that was trained on single utterances
 predicts each utterance by itself, unless `--context=conversation` changes this. If the run learnt
 targets, the columns are `<target>`, without a `label`. `familiarity` is the share of training
@@ -29,13 +30,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import flags
 
-from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal import command, hearing
 from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables
 from mman_jax.data.readers.read import read_corpus
 from mman_jax.errors import InputError
-from mman_jax.features import manifest
+from mman_jax.features import manifest, recognition
 from mman_jax.features.manifest import Utterance
 from mman_jax.files.whole import regular_file, write_whole
 from mman_jax.inference import listening
@@ -63,6 +64,8 @@ _SCALING = flags.DEFINE_enum(
 )
 _CACHE = command.cache_flag()
 _ATTENTION = command.attention_flag()
+hearing.words_flags()
+hearing.speakers_flags()
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:
@@ -95,20 +98,25 @@ def to_csv(
     """Returns a table with one line per utterance, in the order of the corpus.
 
     `classes`, `probabilities` and `labels` are those of `combine`; `more` has further columns [N]
-    of numbers, whose NaN are empty cells.
+    of numbers, whose NaN are empty cells, or texts.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = classes if labels is None else ["label", *(f"p_{c}" for c in classes)]
     writer.writerow(["conversation_id", "utterance_id", *columns, *more])
-    numbers = np.column_stack([probabilities, *more.values()])
+    columns_of_all = [*probabilities.T, *more.values()]
     conversations = np.repeat(np.arange(len(corpus.lengths)), corpus.lengths)
     for i, conversation in enumerate(conversations):
         ids = [corpus.conversation_ids[conversation], corpus.utterance_ids[i]]
         ids += [] if labels is None else [labels[i]]
-        cells = ("" if np.isnan(number) else f"{number:.6f}" for number in numbers[i])
-        writer.writerow([*ids, *cells])
+        writer.writerow([*ids, *(_cell(column[i]) for column in columns_of_all)])
     return text.getvalue()
+
+
+def _cell(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.6f}"
 
 
 def main() -> None:
@@ -162,17 +170,29 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
     path = pathlib.Path(_INPUT.value)
     if path.suffix.lower() == ".csv":
         regular_file(path)
+    recogniser, speakers = hearing.recogniser(), hearing.found_speakers()
     if path.suffix.lower() == ".csv" and "path" in csv_tables.header(path):
-        return _of_clips(models, manifest.read(path)), {}
+        utterances: Sequence[Utterance] = manifest.read(path)
+        if speakers:
+            utterances = recognition.speakers(utterances, speakers)
+        if recogniser:
+            utterances, _, notice = recognition.words(utterances, recogniser)
+            print(f"note: {notice}")
+        return _of_clips(models, utterances), {}
     if clips.is_media(path):
         transcript = listening.words_beside(path) if "text" in models[0].dims else None
         words = listening.read_words(transcript) if transcript else []
-        turns = clips.of_recording(path, words)
-        times = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
-        intervals = list(zip(times["start"], times["end"], strict=True))
-        if unheard := listening.unheard(words, intervals):
-            print(f"note: {unheard}")
-        return _of_clips(models, turns), times
+        recogniser = None if words else recogniser
+        turns, notices = listening.turns(path, words, recogniser, speakers)
+        for notice in notices:
+            print(f"note: {notice}")
+        found = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
+        found |= {"speaker": np.array([t.speaker for t in turns])} if speakers else {}
+        found |= {"transcript": np.array([t.words for t in turns])} if recogniser else {}
+        return _of_clips(models, clips.of_turns(path, turns)), found
+    if recogniser or speakers:
+        flag = "--words" if recogniser else "--speakers"
+        raise InputError(flag, "given for a corpus, not for sound", "clips or a recording")
     return read_corpus(_INPUT.value, pool=models[0].cells.pool), {}
 
 
@@ -192,6 +212,8 @@ def _check_flags() -> None:
             raise InputError(f"--{flag.name}", "not given", "a path, or --stream")
     if _STREAM.value:
         command.refuse(_SCALING, "given with --stream, which scales turn by turn", "one of the two")
+    if _STREAM.value and (hearing.value("words") or hearing.value("speakers")):
+        raise InputError("--words and --speakers", "given with --stream", "clips or a recording")
     if _STATE.value and not _STREAM.value:
         raise InputError("--state", "given without --stream", "both")
     if not _STATE.value:

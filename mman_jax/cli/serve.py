@@ -7,7 +7,8 @@ the run's corpus was made by `mman extract`, the body may be a recording instead
 stream. `DELETE /conversations/ID` forgets a conversation; `GET /health`, `/metrics` (for
 Prometheus) and `/docs` describe the service. Utterances of different conversations that wait at the
 same time are predicted in one step. At SIGTERM the service answers the requests that have arrived,
-and exits. Needs the extra `serve`, and for sound also `listen`.
+and exits. `--words=whisper:FOLDER` recognises the words of sound that comes without a transcript.
+Needs the extra `serve`, for sound also `listen`, and for its words `words`.
 """
 
 import contextlib
@@ -18,9 +19,10 @@ import sys
 
 from absl import flags
 
-from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal import command, hearing
 from mman_jax.errors import InputError
 from mman_jax.features.speech import pauses
+from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.lock import alone
 from mman_jax.inference.answerer import Answerer
 from mman_jax.service import web
@@ -44,6 +46,7 @@ _IDLE_SECONDS = flags.DEFINE_float(
 _WAITING = flags.DEFINE_integer("waiting", 1024, "Largest number of waiting utterances.", 1)
 _ATTENTION = command.attention_flag()
 _CONTEXT = command.context_flag()
+hearing.words_flags()
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -57,7 +60,10 @@ def main() -> None:
         command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE in addition")
     workdir = pathlib.Path(_CHECKPOINT.value)
     answerer = Answerer(load_models(workdir, context=_CONTEXT.value), _ATTENTION.value)
-    audio = _audio_input(workdir, answerer)
+    recogniser = hearing.recogniser()
+    audio = _audio_input(workdir, answerer, recogniser)
+    if recogniser and not audio:
+        raise InputError("--words", "given for a run that takes no sound", "no --words")
     path = pathlib.Path(_STATE.value) if _STATE.value else None
     with alone(path, inside=False) if path else contextlib.nullcontext():
         bound = web.bind(_HOST.value, _PORT.value)
@@ -80,7 +86,9 @@ def main() -> None:
         web.serve(web.make(batcher, audio, token), batcher, bound, began)
 
 
-def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None:
+def _audio_input(
+    workdir: pathlib.Path, answerer: Answerer, recogniser: Recogniser | None
+) -> AudioInput | None:
     """Returns the input of sound; None if the run cannot extract speech."""
     if "speech" not in answerer.dims or not clips.place(workdir).is_file():
         return None
@@ -93,4 +101,4 @@ def _audio_input(workdir: pathlib.Path, answerer: Answerer) -> AudioInput | None
     except InputError as error:
         print(f"the service takes features but no sound: {error}", file=sys.stderr)
         return None
-    return AudioInput(extraction)
+    return AudioInput(extraction, recogniser)

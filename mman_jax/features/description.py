@@ -82,9 +82,20 @@ def measure_face(frames: np.ndarray) -> np.ndarray:
     return np.array([np.median(side) / frames.shape[1], moved / seconds if seconds else np.nan])
 
 
-def describe_voices(measured: np.ndarray) -> list[list[str]]:
-    """Describes N turns, [N, D] of `prosody.statistics`, relative to the median turn."""
-    return compare(voice_values(measured), VOICE)
+def describe_voices(measured: np.ndarray, speakers: Sequence[str] | None = None) -> list[list[str]]:
+    """Describes N turns, relative to the median turn of their speaker.
+
+    Args:
+        measured: [N, D] of `prosody.statistics`.
+        speakers: speaker of each turn; empty: not known, and not described. None: there is one.
+    """
+    values, names = voice_values(measured), np.array(speakers or [" "] * len(measured))
+    described: list[list[str]] = [[] for _ in names]
+    for name in set(names.tolist()) - {""}:
+        rows = np.flatnonzero(names == name)
+        for row, words in zip(rows, compare(values[rows], VOICE), strict=True):
+            described[row] = words
+    return described
 
 
 def describe_faces(values: np.ndarray) -> list[list[str]]:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
 
 Arrays = Mapping[str, np.ndarray]
@@ -110,7 +109,7 @@ class SpeechExtractor(Extractor):
 
     def measure(self, utterance: Utterance, weights: Arrays | None = None) -> np.ndarray:
         """Measures the audio of a clip."""
-        samples = media.read_audio(utterance.path, utterance.start, utterance.end)
+        samples = utterance.read_audio()
         try:
             return self.of_sound(samples)
         except InputError as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,14 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, table
 from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
 from mman_jax.errors import InputError, nearest
+from mman_jax.features import media
 from mman_jax.files.whole import check_regular
 
 REQUIRED = ("utterance_id", "path")
-OPTIONAL = ("conversation_id", "start", "end", "transcript", "label", "speaker", "session", "split")
+OPTIONAL = (
+    *("conversation_id", "start", "end", "channel", "transcript", "label"),
+    *("speaker", "session", "split"),
+)
 GROUPS = "groups/"
 """Prefix of a column that groups utterances, such as `groups/gender`."""
 
@@ -41,11 +46,16 @@ class Utterance:
     split: str | None = None  # `train`, `valid` or `test`
     groups: tuple[tuple[str, str], ...] = ()  # pairs of a trait and its value, see `Corpus.groups`
     traits: tuple[tuple[str, str], ...] = ()  # the same for fields of `Corpus`, such as gender
+    channel: int | None = None  # of the sound, from 1; None: the mean of all
 
     @property
     def name(self) -> str:
         """Returns the conversation and the utterance, for a message."""
         return f"conversation {self.conversation_id}, utterance {self.utterance_id}"
+
+    def read_audio(self) -> np.ndarray:
+        """Reads the sound, [samples] float32; see `media.read_audio`."""
+        return media.read_audio(self.path, self.start, self.end, self.channel)
 
 
 def read(path: str | Path) -> tuple[Utterance, ...]:
@@ -67,6 +77,22 @@ def read(path: str | Path) -> tuple[Utterance, ...]:
     order = dict.fromkeys(u.conversation_id for u in utterances)
     rank = {name: position for position, name in enumerate(order)}
     return tuple(sorted(utterances, key=lambda u: rank[u.conversation_id]))
+
+
+def write(path: Path, utterances: Sequence[Utterance]) -> None:
+    """Writes a manifest without empty columns; the paths of clips are relative to its folder.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    rows = []
+    for u in utterances:
+        values = {name: getattr(u, name) for name in (*REQUIRED, *OPTIONAL)}
+        values["path"] = os.path.relpath(u.path, path.parent)
+        values |= {f"{GROUPS}{name}": value for name, value in u.groups} | dict(u.traits)
+        rows.append({name: "" if value is None else str(value) for name, value in values.items()})
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    csv_tables.write(path, columns, [[row[name] for name in columns] for row in rows])
 
 
 def to_corpus(
@@ -135,12 +161,15 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 
 
 def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
-    optional = ("start", "end", "transcript", "label")
+    optional = ("start", "end", "channel", "transcript", "label")
     for column, cell in cells.items():
         if not cell and column not in optional:
             raise InputError(f"{place}: {column}", "empty", "a value in every row")
         if not (is_line(cell) if column == "transcript" else cell.isprintable()):
             raise InputError(f"{place}: {column}", f"{cell!r:.60}", "printable text")
+    channel = cells.get("channel")
+    if channel and not (channel.isdecimal() and int(channel) > 0):
+        raise InputError(f"{place}: channel", f"{channel!r:.60}", "a number from 1, or nothing")
     split = cells.get("split")
     if split is not None and split not in SPLIT_NAMES:
         raise InputError(f"{place}: split", repr(split), nearest(split, SPLIT_NAMES))
@@ -151,6 +180,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
     places = {"path": str(folder / cells["path"]), "start": start, "end": end}
+    places |= {"channel": int(channel) if channel else None}
     groups = {k.removeprefix(GROUPS): cell for k, cell in cells.items() if k.startswith(GROUPS)}
     columns: dict[str, Any] = {"conversation_id": cells["utterance_id"]} | cells | places
     own = {column: columns[column] for column in (*REQUIRED, *OPTIONAL) if column in columns}

@@ -266,6 +266,7 @@ def _key(utterance: Utterance, modality: str, depends: dict[str, Any]) -> str:
     except OSError:
         file = [utterance.path]
     parts = [_VERSION, modality, depends, file, utterance.start, utterance.end]
+    parts += [] if utterance.channel is None else [utterance.channel]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

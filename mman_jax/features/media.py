@@ -42,9 +42,29 @@ def pyav() -> Any:
 
 
 def read_audio(
-    path: str | Path, start: float | None = None, end: float | None = None
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    channel: int | None = None,
 ) -> np.ndarray:
-    """Reads the audio of a clip, averaged over channels: [samples] float32 at `SAMPLE_RATE`.
+    """Reads the audio of a clip, [samples] float32 at `SAMPLE_RATE`.
+
+    Args:
+        path: see `read_channels`, also for gaps and errors.
+        start: see `read_channels`.
+        end: see `read_channels`.
+        channel: number of the channel, from 1; None: the mean of all channels.
+    """
+    samples = read_channels(path, start, end, mix=channel is None)
+    if channel is not None and channel > len(samples):
+        raise InputError(path, f"no channel {channel}", f"at most {len(samples)}, the last one")
+    return samples[(channel or 1) - 1]
+
+
+def read_channels(
+    path: str | Path, start: float | None = None, end: float | None = None, mix: bool = False
+) -> np.ndarray:
+    """Reads the channels of a clip: [channels, samples] float32 at `SAMPLE_RATE`.
 
     Gaps in the audio (lost packets, or silence that was not sent) become silence, so that the times
     of later samples are correct.
@@ -53,6 +73,7 @@ def read_audio(
         path: the clip.
         start: seconds into the clip; None: its beginning.
         end: seconds into the clip; None: its end.
+        mix: whether to average over the channels, which are one then.
 
     Raises:
         InputError: the file is not a clip, is damaged, has no audio, ends before `end`, has a gap
@@ -64,26 +85,27 @@ def read_audio(
     resampler = av.AudioResampler("flt", None, SAMPLE_RATE)
     chunks: list[np.ndarray] = []
     first: float | None = None
-    count = 0.0  # samples so far
+    count, channels = 0.0, 1  # samples so far
     with _open_clip(path) as container:
         for frame, time in _decode(container, "audio", path, start, end):
-            first = time if first is None else first
+            if first is None:
+                first, channels = time, 1 if mix else frame.layout.nb_channels
             missing = round((time - first) * SAMPLE_RATE - count)
             if missing > _LONGEST_GAP * SAMPLE_RATE:
                 found = f"a gap of {missing / SAMPLE_RATE:.1f} s in its sound at {time:.1f} s"
                 raise InputError(path, found, f"at most {_LONGEST_GAP} s")
             if missing > _GAP * SAMPLE_RATE:
                 count += missing
-                _check_sound(path, count)
-                chunks.append(np.zeros(missing, np.float32))
+                _check_sound(path, channels * count)
+                chunks.append(np.zeros((missing, channels), np.float32))
             count += frame.samples / frame.sample_rate * SAMPLE_RATE
-            _check_sound(path, count)
+            _check_sound(path, channels * count)
             with _naming(path):
-                chunks += [_mixed(part) for part in resampler.resample(frame)]
+                chunks += [_samples(part, mix) for part in resampler.resample(frame)]
         if first is not None:
             with _naming(path):
-                chunks += [_mixed(part) for part in resampler.resample(None)]
-    samples = np.concatenate([np.zeros(0, np.float32), *chunks])
+                chunks += [_samples(part, mix) for part in resampler.resample(None)]
+    samples = np.concatenate([np.zeros((0, channels), np.float32), *chunks])
     # Positions are relative to the first sample, even if the stream starts late.
     skip, stop = (
         None if time is None or first is None else max(0, round((time - first) * SAMPLE_RATE))
@@ -94,7 +116,7 @@ def read_audio(
         raise InputError(path, f"no sound{_between(start, end)}", "at least one sample")
     if not np.isfinite(samples).all():
         raise InputError(path, "sound that is not finite", "finite samples")
-    return np.ascontiguousarray(samples, np.float32)
+    return np.ascontiguousarray(samples.T, np.float32)
 
 
 def read_frames(
@@ -303,9 +325,10 @@ def _duration(frame: Any, container: Any) -> float:
     return float(1 / rate) if rate else 0.04
 
 
-def _mixed(frame: Any) -> np.ndarray:
-    """Returns the mean of a frame's channels, [samples] float32."""
-    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1)
+def _samples(frame: Any, mix: bool) -> np.ndarray:
+    """Returns a frame's channels, or their mean, [samples, channels] float32."""
+    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    return samples.mean(1, keepdims=True) if mix else samples
 
 
 def _check_sound(path: str | Path, samples: float) -> None:

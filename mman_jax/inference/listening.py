@@ -1,8 +1,9 @@
 """Turns of a recording or a microphone, their words, and their predictions."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -11,9 +12,13 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import parse_seconds
+from mman_jax.features.speakers.speakers import Speakers
 from mman_jax.features.speech import pauses
+from mman_jax.features.speech.pauses import Spoken
 from mman_jax.features.text import readers
 from mman_jax.features.text.readers import Words
+from mman_jax.features.words import whisper
+from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.whole import check_regular
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
@@ -24,45 +29,98 @@ _CHUNK = 1600  # samples, a tenth of a second
 
 
 def answer(
-    answerer: Answerer,
-    extraction: Extraction,
-    chunks: Iterable[np.ndarray],
-    words: Sequence[Words],
-    sink: TextIO,
-    pause: float = 0.5,
-    longest: float = 20.0,
+    answerer: Answerer, extraction: Extraction, spoken: Iterable[Spoken], sink: TextIO
 ) -> list[tuple[float, float]]:
-    """Predicts each utterance of one conversation as it ends; returns their starts and ends.
+    """Predicts the utterances of one conversation in order; returns their starts and ends.
 
     Args:
         answerer: the models of the run.
         extraction: feature extraction of the model; only speech and text are used.
-        chunks: the audio, [samples] float32 at 16 kHz.
-        words: the known words of the recording.
+        spoken: the utterances.
         sink: receives a JSON line for each utterance, flushed.
-        pause: seconds without speech that end an utterance.
-        longest: seconds after which an utterance is cut.
     """
     state, times = answerer.begin(), []
-    for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
-        transcript = words_of(words, spoken.start, spoken.end)
-        state, reply = answerer.step(state, features(extraction, spoken.samples, transcript))
-        interval = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
-        lines.write(interval | lines.fields(reply), sink)
-        times.append((spoken.start, spoken.end))
+    for turn in spoken:
+        vectors = features(extraction, turn.samples, turn.words)
+        state, reply = answerer.step(state, vectors, turn.speaker)
+        about: dict[str, Any] = {"start": round(turn.start, 2), "end": round(turn.end, 2)}
+        known = {"speaker": turn.speaker, "transcript": turn.words}
+        about |= {name: value for name, value in known.items() if value}
+        lines.write(about | lines.fields(reply), sink)
+        times.append((turn.start, turn.end))
     return times
 
 
-def turns(path: pathlib.Path, words: Sequence[Words]) -> list[tuple[pauses.Spoken, str]]:
-    """Returns the turns of a recording between pauses, in order, with their words.
+def stream(
+    chunks: Iterable[np.ndarray],
+    words: Sequence[Words] = (),
+    recogniser: Recogniser | None = None,
+    pause: float = 0.5,
+    longest: float = 20.0,
+) -> Iterator[Spoken]:
+    """Yields the utterances of one conversation as they end, with their words.
+
+    Args:
+        chunks: the audio, [samples] float32 at 16 kHz.
+        words: the known words of the recording.
+        recogniser: recognises the words of each utterance; None: only `words` are known.
+        pause: seconds without speech that end an utterance.
+        longest: seconds after which an utterance is cut.
+    """
+    for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
+        if recogniser:
+            transcript = recogniser.transcribe(spoken.samples)
+        else:
+            transcript = words_of(words, spoken.start, spoken.end)
+        yield dataclasses.replace(spoken, words=transcript)
+
+
+def turns(
+    path: pathlib.Path,
+    words: Sequence[Words],
+    recogniser: Recogniser | None = None,
+    speakers: Speakers | None = None,
+    pause: float = 0.5,
+    longest: float = 20.0,
+) -> tuple[list[Spoken], list[str]]:
+    """Returns the turns of a recording between pauses, in order, and notices about them.
+
+    Args:
+        path: the recording.
+        words: its known words.
+        recogniser: recognises its words; None: only `words` are known.
+        speakers: finds its speakers; None: they are unknown.
+        pause: see `stream`.
+        longest: see `stream`.
 
     Raises:
         InputError: the recording is unreadable or has no speech, or a library is missing.
     """
-    spoken = list(pauses.cut(recording(str(path)), pauses.detector()))
+    sounds = speakers.sounds(path) if speakers else {"": media.read_audio(path)}
+    spoken: list[Spoken] = []
+    recognised = []
+    for channel, (name, samples) in enumerate(sounds.items(), 1):
+        cut = list(pauses.cut(_pieces(samples), pauses.detector(), pause=pause, longest=longest))
+        texts = [words_of(words, turn.start, turn.end) for turn in cut]
+        if recogniser and cut:
+            recognised.append(recogniser.recognise(samples, [(t.start, t.end) for t in cut]))
+            texts = [" ".join(w.words for w in turn) for turn in recognised[-1].turns]
+        spoken += [
+            dataclasses.replace(turn, words=text, speaker=name, channel=channel if name else None)
+            for turn, text in zip(cut, texts, strict=True)
+        ]
     if not spoken:
         raise InputError(path, "no speech found", "a recording in which somebody speaks")
-    return [(t, " ".join(words_of(words, t.start, t.end).split())) for t in spoken]
+    spoken.sort(key=lambda turn: turn.start)
+    times = [(turn.start, turn.end) for turn in spoken]
+    notices = [unheard(words, times)]
+    if recogniser:
+        notices.append(whisper.note(recognised))
+    if speakers and "" in sounds:
+        names = speakers.names(sounds, times)
+        spoken = [dataclasses.replace(t, speaker=n) for t, n in zip(spoken, names, strict=True)]
+        notices.append(speakers.notice)
+    return spoken, [notice for notice in notices if notice]
 
 
 def words_beside(path: pathlib.Path) -> pathlib.Path | None:
@@ -90,7 +148,7 @@ def features(
 
 def words_of(words: Sequence[Words], start: float, end: float) -> str:
     """Returns the words whose midpoint lies in an utterance."""
-    return " ".join(w.words for w in words if _lies_in(w, start, end))
+    return " ".join(" ".join(w.words for w in words if _lies_in(w, start, end)).split())
 
 
 def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str:
@@ -134,7 +192,10 @@ def read_words(path: pathlib.Path) -> list[Words]:
 
 def recording(path: str) -> Iterator[np.ndarray]:
     """Returns the audio of a recording in short pieces."""
-    samples = media.read_audio(path)
+    return _pieces(media.read_audio(path))
+
+
+def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
     return (samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK))
 
 

@@ -21,6 +21,7 @@ const duration = () => (Number.isFinite(player.duration) ? Math.max(player.durat
 const rows = data.turns.map((turn, index) => {
   const row = element("li", "", list);
   element("small", `${clock(turn.start)} to ${clock(turn.end)}`, row);
+  if (turn.speaker) element("small", turn.speaker, row).className = "speaker";
   if (turn.words) element("q", turn.words, row);
   element("b", turn.label, row).hidden = !turn.label;
   const answer = turn.answer;
@@ -89,9 +90,12 @@ const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""'
 // A clips.csv that `extract` takes; a turn without a label is context.
 function table() {
   const head = ["conversation_id", "utterance_id", "path", "start", "end", "transcript", "label"];
+  const known = ["speaker", "channel"].filter((name) => data.turns.some((turn) => turn[name]));
+  const value = (turn, name) => String(turn[name] || (name === "speaker" ? "unknown" : ""));
   const lines = data.turns.map((turn, i) =>
-    [data.name, String(i + 1), data.path, String(turn.start), String(turn.end), turn.words, labels[i]]);
-  return [head, ...lines].map((row) => row.map(cell).join(",") + "\n").join("");
+    [data.name, String(i + 1), data.path, String(turn.start), String(turn.end), turn.words, labels[i],
+      ...known.map((name) => value(turn, name))]);
+  return [[...head, ...known], ...lines].map((row) => row.map(cell).join(",") + "\n").join("");
 }
 document.getElementById("save").onclick = () => {
   const link = document.createElement("a");

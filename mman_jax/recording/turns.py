@@ -11,10 +11,12 @@ from mman_jax.errors import InputError
 from mman_jax.features import description, media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
+from mman_jax.features.speakers.speakers import Speakers
 from mman_jax.features.speech import prosody
 from mman_jax.features.speech.pauses import Spoken
 from mman_jax.features.text.readers import Words
 from mman_jax.features.visual import windows
+from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
 
@@ -29,6 +31,8 @@ class Turn:
     manner: list[str]  # phrases that compare its sound and face with the other turns
     answer: dict[str, Any]  # the prediction for JSON: label, probabilities, attention; or empty
     label: str = ""  # the user's label; empty if there is none
+    speaker: str = ""  # empty if unknown
+    channel: int | None = None  # of the sound, from 1; None: the mean of all
 
 
 class Turns(NamedTuple):
@@ -36,7 +40,7 @@ class Turns(NamedTuple):
 
     turns: list[Turn]  # N, in order
     sounds: np.ndarray  # [N, D] float32, the features `prosody.NAMES` of each turn
-    notes: list[str]  # sentences about missing measurements
+    notes: list[str]  # sentences about words, speakers and missing measurements
 
 
 def find(
@@ -44,19 +48,22 @@ def find(
     words: Sequence[Words],
     answerer: Answerer | None = None,
     extraction: Extraction | None = None,
+    recogniser: Recogniser | None = None,
+    speakers: Speakers | None = None,
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
     `answerer` is a trained model and `extraction` its feature extraction; without them, the turns
-    have no predictions. An InputError is raised if there is no recording, if it contains no speech,
-    or if a library is missing.
+    have no predictions. For `recogniser` and `speakers` see `listening.turns`. An InputError is
+    raised if there is no recording, if it contains no speech, or if a library is missing.
     """
-    spoken = listening.turns(path, words)
-    times = [(round(turn.start, 2), round(turn.end, 2)) for turn, _ in spoken]
-    sounds = np.stack([prosody.statistics(turn.samples) for turn, _ in spoken])
-    descriptions, notes = description.describe_voices(sounds), []
-    if unheard := listening.unheard(words, [(turn.start, turn.end) for turn, _ in spoken]):
-        notes.append(f"{unheard}.")
+    spoken, notices = listening.turns(path, words, recogniser, speakers)
+    notes = [f"{notice[0].upper()}{notice[1:]}." for notice in notices]
+    times = [(round(turn.start, 2), round(turn.end, 2)) for turn in spoken]
+    sounds = np.stack([prosody.statistics(turn.samples) for turn in spoken])
+    descriptions = description.describe_voices(
+        sounds, [turn.speaker for turn in spoken] if speakers else None
+    )
     pictures = _has_pictures(path)
     if pictures:
         try:
@@ -70,24 +77,22 @@ def find(
     answers: list[dict[str, Any]] = [{} for _ in spoken]
     if answerer and extraction:
         visual = pictures and extraction.settings.visual is not None
-        if not (extraction.settings.speech or visual or any(text for _, text in spoken)):
+        if not (extraction.settings.speech or visual or any(turn.words for turn in spoken)):
             found = "words are missing, and the model reads no other modality that is present"
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
         answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
             notes.append(f"The video ends before the sound: {unseen} turns have no pictures.")
     turns = [
-        Turn(start, end, text, manner, answer)
-        for (start, end), (_, text), manner, answer in zip(
-            times, spoken, descriptions, answers, strict=True
-        )
+        Turn(*time, turn.words, manner, answer, speaker=turn.speaker, channel=turn.channel)
+        for time, turn, manner, answer in zip(times, spoken, descriptions, answers, strict=True)
     ]
     return Turns(turns, sounds, notes)
 
 
 def _answers(
     pictures: pathlib.Path | None,
-    spoken: Sequence[tuple[Spoken, str]],
+    spoken: Sequence[Spoken],
     answerer: Answerer,
     extraction: Extraction,
 ) -> tuple[list[dict[str, Any]], int]:
@@ -96,8 +101,8 @@ def _answers(
     `pictures` is the recording, if the model reads its pictures.
     """
     state, answers, unseen = answerer.begin(), [], 0
-    for turn, words in spoken:
-        features = listening.features(extraction, turn.samples, words)
+    for turn in spoken:
+        features = listening.features(extraction, turn.samples, turn.words)
         if pictures:
             piece = Utterance("", "", str(pictures), turn.start, turn.end)
             try:
@@ -105,7 +110,7 @@ def _answers(
                 features["visual"] = extraction.apply("visual", [measured])[0]
             except InputError:  # missing, because the video ends before the sound
                 unseen += 1
-        state, answer = answerer.step(state, features)
+        state, answer = answerer.step(state, features, turn.speaker)
         answers.append(lines.fields(answer))
     return answers, unseen
 

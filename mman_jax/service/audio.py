@@ -15,6 +15,7 @@ from mman_jax.features import media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.speech import pauses
 from mman_jax.features.speech.pauses import Spoken
+from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import listening
 from mman_jax.service.batcher import Batcher
 from mman_jax.service.requests import Refused
@@ -30,9 +31,12 @@ _BEHIND = 100  # messages of one microphone that wait to be cut
 class AudioInput:
     """Measures sound as training did, one utterance after another in a separate thread."""
 
-    def __init__(self, extraction: Extraction):
-        """Creates the input, which uses only speech and text of the model's feature extraction."""
-        self._extraction = extraction
+    def __init__(self, extraction: Extraction, recogniser: Recogniser | None = None):
+        """Creates the input, which uses only speech and text of the model's feature extraction.
+
+        The recogniser, if there is one, finds words that come without a transcript.
+        """
+        self._extraction, self._recogniser = extraction, recogniser
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
         self._microphones = self._recordings = 0
 
@@ -61,6 +65,11 @@ class AudioInput:
                 samples = media.read_audio(path)
             except InputError as error:
                 raise InputError("body", str(error).replace(f"{path}: ", "")) from error
+        return self._features(samples, transcript)
+
+    def _features(self, samples: np.ndarray, transcript: str = "") -> dict[str, np.ndarray]:
+        if self._recogniser and self._extraction.settings.text and not transcript:
+            transcript = self._recogniser.transcribe(samples)
         return listening.features(self._extraction, samples, transcript)
 
     async def listen(self, socket: Any, batcher: Batcher, conversation: str) -> None:
@@ -94,7 +103,7 @@ class AudioInput:
     def _cut(self, chunks: Any, utterances: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
         try:
             for spoken in pauses.cut(_until_none(chunks), pauses.detector()):
-                measured = self._pool.submit(listening.features, self._extraction, spoken.samples)
+                measured = self._pool.submit(self._features, spoken.samples)
                 loop.call_soon_threadsafe(utterances.put_nowait, (spoken, measured.result()))
         finally:
             loop.call_soon_threadsafe(utterances.put_nowait, None)

@@ -16,8 +16,8 @@ from mman_jax.features import manifest, measuring
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.measuring import Measuring, digest
-from mman_jax.features.text.readers import Words
-from mman_jax.inference import listening
+from mman_jax.features.speakers.speakers import UNKNOWN
+from mman_jax.features.speech.pauses import Spoken
 from mman_jax.trial.progress import Progress
 
 
@@ -69,13 +69,21 @@ def is_media(path: pathlib.Path) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-def of_recording(path: pathlib.Path, words: Sequence[Words]) -> list[Utterance]:
-    """Finds the turns of a recording, which are one conversation."""
-    turns = listening.turns(path, words)
+def of_turns(path: pathlib.Path, turns: Sequence[Spoken]) -> list[Utterance]:
+    """Returns the turns of a recording as utterances of one conversation.
+
+    Args:
+        path: the recording.
+        turns: see `listening.turns`; if any has a speaker, the others' is `UNKNOWN`.
+    """
+    unknown = UNKNOWN if any(turn.speaker for turn in turns) else None
     return [
-        Utterance(path.stem, str(number), str(path), turn.start, turn.end, words_of_turn)
-        for number, (turn, words_of_turn) in enumerate(turns, 1)
-    ]
+        Utterance(
+            path.stem, str(number), str(path), turn.start, turn.end, turn.words,
+            speaker=turn.speaker or unknown, channel=turn.channel,
+        )
+        for number, turn in enumerate(turns, 1)
+    ]  # fmt: skip
 
 
 def read_corpus(

@@ -92,7 +92,7 @@ def test_the_microphone(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     answerer = Answerer(stored.load_models(trained[2]))
     extraction, sink = commands.load(trained[2], ["speech", "text"]), io.StringIO()
-    found = listening.answer(answerer, extraction, listening.microphone(), [], sink)
+    found = listening.answer(answerer, extraction, listening.stream(listening.microphone()), sink)
     assert len(found) == len(SPOKEN)
     check_times([json.loads(line) for line in sink.getvalue().splitlines()])
 

@@ -27,6 +27,22 @@ def test_all_columns(tmp_path):
     assert (second.transcript, second.label, second.speaker) == ("", "", "bob")
 
 
+def test_a_manifest_is_written_as_it_was_read(tmp_path):
+    text = "path,utterance_id,channel,transcript,speaker,groups/age\na.mp4,u0,2,no,ann,old\n"
+    utterances = read(tmp_path, text + "b.mp4,u1,,,bob,young\n")
+    assert [u.channel for u in utterances] == [2, None]
+    (tmp_path / "other").mkdir()
+    manifest.write(tmp_path / "other" / "m.csv", utterances)
+    again = manifest.read(tmp_path / "other" / "m.csv")
+    assert [u.path for u in again] == [f"{tmp_path}/other/../{x}.mp4" for x in "ab"]
+    assert [(u.channel, u.speaker, u.groups, u.transcript) for u in again] == [
+        (u.channel, u.speaker, u.groups, u.transcript) for u in utterances
+    ]
+    assert (
+        (tmp_path / "other" / "m.csv").read_text().startswith("utterance_id,path,conversation_id")
+    )
+
+
 def test_transcripts_in_any_script(tmp_path):
     words = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469"
     (utterance,) = read(tmp_path, f"{HEADER},transcript\nc,u,p,{words}\n")

@@ -46,6 +46,7 @@ def test_a_recording_with_and_without_a_model(trained, talk, tmp_path):
     lines = [json.loads(line) for line in listened.splitlines()]
     assert len(lines) == len(SPOKEN)
     for turn, line in zip(turns, lines, strict=True):
+        assert line.pop("transcript", "") == turn["words"]
         assert {key: turn[key] for key in ("start", "end")} | turn["answer"] == line
 
 

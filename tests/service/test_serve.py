@@ -70,7 +70,7 @@ def test_recordings_and_a_microphone_are_answered_and_sigterm_saves(trained, rec
             assert [line["utterance"] for line in found] == [1, 2, 3]
             sink = io.StringIO()
             chunks = [pcm.astype(np.float32) / 32768]
-            listening.answer(answerer, made, chunks, [], sink)
+            listening.answer(answerer, made, listening.stream(chunks), sink)
             for line, other in zip(found, sink.getvalue().splitlines(), strict=True):
                 expected = json.loads(other)
                 assert line["probabilities"] == pytest.approx(expected["probabilities"], abs=3e-6)

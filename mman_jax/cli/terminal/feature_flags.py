@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from mman_jax.cli.terminal import command
+from mman_jax.cli.terminal import command, hearing
 from mman_jax.errors import InputError, nearest
 from mman_jax.features.encoders import folders
 from mman_jax.features.encoders.states import Encoder
@@ -15,6 +15,7 @@ from mman_jax.features.settings import ENCODERS, MODALITIES, SPEECH_SETS, Settin
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual.windows import ResNetWindows
+from mman_jax.features.words import whisper
 
 _MODALITIES = flags.DEFINE_list(
     "modalities", list(MODALITIES), "The modalities to extract, separated by commas."
@@ -37,9 +38,7 @@ _TEXT = flags.DEFINE_string(
 _LAYER = flags.DEFINE_integer(
     "encoder_layer", -1, "Layer whose states are used: -1 the last, 0 the first layer's input."
 )
-_DOWNLOAD = flags.DEFINE_bool(
-    "download", False, "Whether an encoder that is not in the cache may be downloaded."
-)
+_DOWNLOAD = hearing.download_flag()
 WEIGHTS = command.path_flag(
     "visual_weights",
     "Pre-trained weights of the 3D ResNet (see mman convert); by default it is trained "
@@ -155,11 +154,13 @@ def _refuse_unused(wanted: Sequence[str], encoded: Sequence[str]) -> None:
             if modality in encoded:
                 found = f"given with --{modality}={kind.value}, which does not use it"
                 command.refuse(flag, found, "one of the two")
-    for flag in _ENCODER_FLAGS:
-        if not encoded:
-            command.refuse(flag, "given without an encoder", _ENCODER)
-    if not any(_may_be_downloaded(_KINDS[modality].value) for modality in encoded):
-        found = "given for local encoders"
+    if not encoded:
+        command.refuse(_LAYER, "given without an encoder", _ENCODER)
+    recognises = hearing.value("words").startswith(whisper.PREFIX)
+    if not recognises and not any(
+        _may_be_downloaded(_KINDS[modality].value) for modality in encoded
+    ):
+        found = "given without an encoder that is not a local folder"
         command.refuse(_DOWNLOAD, found, f"an encoder {folders.PREFIX}NAME, or no --download")
     if WEIGHTS.value:
         found = "given with --visual_weights, whose network is already trained"

@@ -2,8 +2,10 @@
 
 import csv
 import difflib
+import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from mman_jax.data.readers import items
 from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest, reading
+from mman_jax.files.whole import write_whole
 
 LAYOUT = "a CSV of utterances with columns of features"
 
@@ -86,6 +89,17 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if len(rows) < 2:
         raise InputError(path, "no rows", "a header, and a row an utterance")
     return columns, rows[1:]
+
+
+def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Writes a CSV file.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_whole(path, text.getvalue().encode())
 
 
 def read(path: Path) -> Table:

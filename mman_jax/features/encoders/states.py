@@ -106,7 +106,7 @@ class SpeechEncoder(_Batched, SpeechExtractor):
     modality = "speech"
 
     def _read(self, utterance: Utterance) -> np.ndarray:
-        return media.read_audio(utterance.path, utterance.start, utterance.end)
+        return utterance.read_audio()
 
     def states(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Computes states [T, D] float32 of each [samples] at 16 kHz, at T evenly spaced times.

@@ -57,7 +57,7 @@ class OpenSmile(SpeechExtractor):
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
         """Measures descriptors [T, 25] float32 of an utterance."""
-        return descriptors(media.read_audio(utterance.path, utterance.start, utterance.end))
+        return descriptors(utterance.read_audio())
 
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
         """Returns functionals [N, D] float32; `fitted` is a reduction by an earlier version."""

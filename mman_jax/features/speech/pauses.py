@@ -25,6 +25,9 @@ class Spoken:
     start: float
     end: float
     samples: np.ndarray
+    words: str = ""
+    speaker: str = ""
+    channel: int | None = None
 
 
 def cut(

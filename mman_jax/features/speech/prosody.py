@@ -14,7 +14,6 @@ import scipy.ndimage
 import scipy.signal
 
 from mman_jax.errors import InputError
-from mman_jax.features import media
 from mman_jax.features.extractor import Arrays, SpeechExtractor
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.media import SAMPLE_RATE
@@ -73,8 +72,7 @@ class Prosody(SpeechExtractor):
 
     def measure_cells(self, utterance: Utterance) -> np.ndarray:
         """Measures `DESCRIPTORS` of an utterance, [T, D] float32."""
-        samples = media.read_audio(utterance.path, utterance.start, utterance.end)
-        return descriptors(samples).astype(np.float32)
+        return descriptors(utterance.read_audio()).astype(np.float32)
 
     def cells(
         self, fitted: Arrays, measured: np.ndarray, cells: np.ndarray
