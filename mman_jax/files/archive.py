@@ -48,7 +48,7 @@ def members(path: Path, file: BinaryIO) -> dict[str, Member]:
         InputError: A name that leaves the archive or occurs twice, a compression that NumPy does
             not use, members that overlap or reach beyond the file, a missing header, or a claim of
             more than the file can hold.
-        Exception: Of any kind, if the bytes are no archive.
+        Exception: Of any kind, if the bytes are not an archive.
     """
     size = path.stat().st_size
     archive = zipfile.ZipFile(file)
@@ -92,12 +92,12 @@ def members(path: Path, file: BinaryIO) -> dict[str, Member]:
 
 
 def keys(path: Path) -> list[str]:
-    """Returns the keys of an .npz archive; none if the file is no archive."""
+    """Returns the keys of an .npz archive; empty if the file is not an archive."""
     try:
         with path.open("rb") as file:
             return list(members(path, file))
     except Exception:
-        # Bytes that are no archive can fail in any way; the reader of the file reports how.
+        # Bytes that are not an archive can fail in any way; the reader of the file reports how.
         return []
 
 

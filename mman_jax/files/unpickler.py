@@ -68,8 +68,8 @@ def load(path: str | Path) -> object:
     as `OnDisk`, if the pickle has their bytes unchanged.
 
     Raises:
-        InputError: A global or an opcode that could run code, a truncated file, a file that is no
-            pickle, or a pickle that declares more data than it contains.
+        InputError: A global or an opcode that could run code, a truncated file, another
+            kind of file, or a pickle that declares more data than it contains.
     """
     path = Path(path)
     with (
@@ -113,8 +113,8 @@ def _load(path: Path, file: Any, size: int, large: int) -> object:
     except EOFError as error:
         raise InputError(path, "a truncated pickle", _EXPECTED) from error
     except Exception as error:
-        # Bytes that are no pickle can fail in any way; none of these is a bug of this library.
-        found = f"no pickle, or a damaged one ({type(error).__name__}: {error!s:.120})"
+        # Bytes that are not a pickle can fail in any way; none of these is a bug of this library.
+        found = f"not a pickle, or a damaged one ({type(error).__name__}: {error!s:.120})"
         raise InputError(path, found, _EXPECTED) from error
 
 

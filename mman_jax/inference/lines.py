@@ -120,7 +120,7 @@ def write(values: Mapping[str, Any], sink: TextIO) -> None:
             os.close(null)
         if isinstance(error, BrokenPipeError):
             expected = "one that reads to the end"
-            raise InputError("answers", "their reader has gone", expected) from error
+            raise InputError("answers", "their reader has closed the pipe", expected) from error
         found = f"cannot be written ({error.strerror or error})"
         raise InputError("answers", found, "room for them") from error
 

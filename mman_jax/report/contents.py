@@ -23,7 +23,7 @@ from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, percent
 
 SYNTHETIC = (
-    "SYNTHETIC: every utterance was drawn by a program. Nothing here says anything about people, "
+    "SYNTHETIC: a program generated every utterance. This report says nothing about people, "
     "nor about the paper's corpus."
 )
 Blocks = tuple[Block, ...]

@@ -266,5 +266,5 @@ def _unsaved(status: int, body: dict[str, Any]) -> Reply:
 
 def _settle(jobs: list[Job], replies: list[Reply]) -> None:
     for job, reply in zip(jobs, replies, strict=True):
-        if not job.done.done():  # otherwise its client has gone
+        if not job.done.done():  # otherwise its client has disconnected
             job.done.set_result(reply)

@@ -56,7 +56,7 @@ async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes
     """Reads the body of a request; holds no more than `most` bytes of it.
 
     Raises:
-        Refused: it is longer, does not end in time, or its client has gone.
+        Refused: it is longer, does not end in time, or its client has disconnected.
     """
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > most:
@@ -67,7 +67,7 @@ async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes
             while more and size <= most:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise Refused(400, "the client has gone")
+                    raise Refused(400, "the client has disconnected")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 more = message.get("more_body")

@@ -68,7 +68,7 @@ def fold_configs(config: ConfigDict, corpus: Corpus) -> dict[str, ConfigDict]:
 
 
 def fold_folders(workdir: pathlib.Path, names: list[str]) -> dict[str, pathlib.Path]:
-    """Returns the folder of each fold: its name, or its number if the name is no file name."""
+    """Returns the folder of each fold: its name, or its number if the name cannot name a file."""
     if names == [""]:
         return {"": workdir}
     return {

@@ -81,6 +81,6 @@ class Estimator(BaseSystem, abc.ABC):
 def check_network(what: str, system: BaseSystem) -> System:
     """Returns a system that is a network, or raises an InputError at what needs a network."""
     if not isinstance(system, System):
-        found = f"{type(system).__name__}, which is no network"
+        found = f"{type(system).__name__}, which is not a network"
         raise InputError(what, found, "a system that is one, such as mman")
     return system

@@ -79,7 +79,7 @@ def check_folds(
         setting: the setting that asks for the folds, for messages.
 
     Returns:
-        Notices of classes that a test part lacks, which is no error, because scores are pooled over
+        Notices of classes that a test part lacks, which is allowed, because scores are pooled over
         folds.
 
     Raises:

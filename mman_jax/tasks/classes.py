@@ -171,7 +171,7 @@ class Classes(Task):
             if values.dtype.kind != "i" or not 0 <= values.min() <= values.max() < len(
                 self.classes
             ):
-                raise ValueError("answers that are no classes")
+                raise ValueError("answers that are not classes")
         return arrays
 
     def attention_groups(self, labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -286,7 +286,7 @@ class Votes(Classes):
         """Returns the share [N, C] float32 of raters that chose each class, NaN: context only.
 
         Without votes, the label's class has a share of 1. An utterance without a label, because its
-        raters did not agree, is trained on; one whose label is no class of the task is not.
+        raters did not agree, is trained on. Labels that are not classes of the task are left out.
         """
         labels, votes = super().labels(corpus), self._votes(corpus)
         total = votes.sum(1, keepdims=True)

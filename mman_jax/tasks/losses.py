@@ -266,7 +266,7 @@ class NumberLoss:
     def summed(
         self, answers: Array, labels: Array, reference: Array, temperatures: Sequence[float]
     ) -> Array:
-        """Sums the loss at the only temperature; zeros for `ccc`, which is no sum over batches."""
+        """Sums the loss at the only temperature; zeros for `ccc`, which is not a sum."""
         if self.kind == "ccc":
             return jnp.zeros(2)
         return jnp.stack(self.loss(answers, labels, reference, lambda x: x))
@@ -297,7 +297,7 @@ def _discord(moments: Array) -> Array:
     n = jnp.where(is_defined, moments[0], 1.0)
     x, y, xx, yy, xy = moments[1:] / n
     distance = (xx - x * x) + (yy - y * y) + (x - y) ** 2
-    # If answers and targets are all the same number the denominator is 0; that is no error.
+    # If answers and targets are all the same number the denominator is 0, which is valid.
     concordance = 2 * (xy - x * y) / jnp.where(distance > 1e-12, distance, 1.0)
     return jnp.where(is_defined, 1 - concordance, 0.0) / jnp.maximum(is_defined.sum(), 1)
 

@@ -136,7 +136,7 @@ class Numbers(Task):
         if values.shape[1:] != shape or rated.shape != shape:
             raise ValueError("answers that are not of the targets")
         if not np.isfinite(values).all() or np.isnan(rated).all():
-            raise ValueError("answers that are no numbers")
+            raise ValueError("answers that are not numbers")
         return values, rated
 
     def attention_groups(self, labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -187,7 +187,7 @@ def test_every_setting_of_every_space_can_be_set(stub, name):
 def test_what_cannot_be_searched_is_refused(stub, monkeypatch):
     with pytest.raises(InputError, match="fields: unknown 'droput'; expected 'dropout'"):
         Sweep(mman.get_config(), INNER, Budget(1), ("droput",))
-    with pytest.raises(InputError, match="Rozgic, which is no network"):
+    with pytest.raises(InputError, match="Rozgic, which is not a network"):
         Sweep(of("rozgic"), INNER, Budget(1))
     space = {"network.unit": {"low": 1, "high": 2}}
     monkeypatch.setattr(SYSTEMS["mult"], "search_space", classmethod(lambda cls, head="": space))

@@ -56,7 +56,7 @@ def test_estimators_neither_stream_nor_export_nor_have_attention(finished):
         lambda: exported.conversations(models),
         lambda: predict.attention(models, finished.corpus),
     ):
-        with pytest.raises(InputError, match="Rozgic, which is no network"):
+        with pytest.raises(InputError, match="Rozgic, which is not a network"):
             refuse()
 
 

@@ -184,7 +184,7 @@ def _modality(
         if key != loaded:
             (frames, times), loaded = file.frames(key), key
         if frames.dtype.kind not in "fiu":
-            notes.append(f"{file.root}: words, which are no features: left out")
+            notes.append(f"{file.root}: words, which are not features: left out")
             return None
         values, seconds = frames, times
         if segment.seconds is not None and key != segment.id:

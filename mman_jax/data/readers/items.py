@@ -164,7 +164,7 @@ def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | 
 def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
     """Converts N numbers to [N] float32; without a count, their shape is kept."""
     expected = "a number an utterance"
-    wrong = InputError(place, f"a {type(values).__name__} of something else than numbers", expected)
+    wrong = InputError(place, f"a {type(values).__name__} of values that are not numbers", expected)
     # Lists of arrays are excluded, since they may contain one object any number of times.
     if isinstance(values, list | tuple) and not all(type(v) in _NUMBERS for v in values):
         raise wrong

@@ -78,7 +78,7 @@ def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> T
     widths = {len(rating) for rating in ratings}
     if len(widths) > 1:
         raise InputError(place, f"labels of {sorted(widths)} numbers", "as many in each item")
-    notes = ["text: numbers of words alone, which are no features: left out"]
+    notes = ["text: numbers of words alone, which are not features: left out"]
     if "" in parts:
         notes.append("one part of a split that the file does not name: no split")
     labels = rated(np.array(ratings, np.float32), notes)

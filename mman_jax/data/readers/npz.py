@@ -49,7 +49,7 @@ def read(path: str | Path) -> Corpus:
     """Reads a corpus; uncompressed float32 features are memory-mapped, not loaded.
 
     Other floating-point features become float32, and other integers int32. Labels that are text
-    become classes in alphabetical order; an empty text is no label. Instead of lengths,
+    become classes in alphabetical order; an empty text means no label. Instead of lengths,
     `conversation` [N] may have an id for each utterance; utterances of a conversation need not be
     adjacent. Without either, each utterance is a conversation of one. `split` and `sessions` may
     have an entry for each utterance. Conversations and utterances without ids are numbered. The

@@ -69,7 +69,7 @@ def unlabelled(count: int) -> Labels:
 
 
 def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
-    """Returns classes of N texts; an empty text is no label.
+    """Returns classes of N texts; an empty text means no label.
 
     The names are those known, in their order, if they include all texts; otherwise sorted texts.
     """

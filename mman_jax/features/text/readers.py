@@ -288,7 +288,7 @@ def _text(path: Path, file: BinaryIO, count: int, size: int) -> _Vectors:
                 return np.array(cells[1:], dtype=np.float64).astype(np.float32)
             except ValueError as error:
                 place = f"{path}: line {position + 1 + bool(count)}"
-                raise InputError(place, "cells that are no numbers", f"{size} numbers") from error
+                raise InputError(place, "cells that are not numbers", f"{size} numbers") from error
 
         yield cells[0].decode("utf-8", "replace"), vector
 

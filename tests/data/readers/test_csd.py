@@ -58,7 +58,7 @@ def test_labels_define_segments(write, tmp_path):
     assert corpus.present["FACET"].tolist() == [False, False, True, True]
     assert corpus.labels.tolist() == [0, 2] * 2
     assert list(corpus.dims) == ["COVAREP", "FACET"]
-    assert "words: words, which are no features: left out" in corpus.source_notes
+    assert "words: words, which are not features: left out" in corpus.source_notes
     corpus = read_corpus(tmp_path, pool=None)
     frames = corpus.sequences["COVAREP"]
     assert frames.lengths.tolist() == [2, 2, 2, 2]
