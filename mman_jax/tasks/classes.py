@@ -286,7 +286,7 @@ class Votes(Classes):
         """Returns the share [N, C] float32 of raters that chose each class, NaN: context only.
 
         Without votes, the label's class has a share of 1. An utterance without a label, because its
-        raters did not agree, is trained on. Labels that are not classes of the task are left out.
+        raters did not agree, is trained on; one with a label outside the task's classes is not.
         """
         labels, votes = super().labels(corpus), self._votes(corpus)
         total = votes.sum(1, keepdims=True)

@@ -180,7 +180,7 @@ def _parts(place: str, layout: Layout, loaded: Any) -> dict[str, Any]:
         elif field != "rest":
             parts[field] = {items.text(name, where): values for name, values in value.items()}
             if len(parts[field]) < len(value):
-                raise InputError(where, "an id twice, as text and otherwise", "unique ids")
+                raise InputError(where, "a conversation id twice, as different types", "once")
     known = {name for field in _PARTS for name in parts.get(field, ())}
     if known and all(re.fullmatch(r"\d{1,9}", name) for name in known):
         width = max(4 if layout.meld else 1, *(len(name) for name in known))
