@@ -19,7 +19,7 @@ MODULES = ["mman_jax"] + [
     if importlib.util.find_spec("torch") or not found.name.endswith("pytorch_network")
     if not found.name.startswith(("mman_jax.configs", "mman_jax.cli."))
 ]
-TRAINING = ("arrays.md", "system.md")  # pages that train
+TRAINING = ("system.md",)  # pages that train
 PAGES = [
     pytest.param(path, marks=pytest.mark.e2e if path.name in TRAINING else (), id=path.name)
     for path in sorted((ROOT / "docs").rglob("*.md"))
@@ -54,8 +54,8 @@ def test_docstrings(module):
 @pytest.mark.parametrize("page", PAGES)
 def test_pages(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
-    # tests/cli/test_export.py runs this block, which needs a model.
-    rest = text.replace("<!-- reader -->\n```python", "```")
+    # tests/cli/test_export.py and tests/test_packaging.py run these blocks.
+    rest = re.sub("<!-- (reader|library) -->\n```python", "```", text)
     assert "```python" not in rest, "a block that no test runs: write it as pycon"
     monkeypatch.chdir(tmp_path)
     examples = doctest.DocTestParser().get_doctest(
@@ -76,8 +76,6 @@ def test_the_table_of_shapes_equals_the_page_s_output():
 def test_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    # tests/test_packaging.py runs this block from a wheel.
-    text = text.replace("<!-- library -->\n```python", "```")
     source = blocks(text, "python")
     assert "Corpus(" not in source
     assert source.strip()

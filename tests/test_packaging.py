@@ -88,10 +88,10 @@ def test_the_metadata_agree_with_the_checkout(built):
 
 
 @pytest.mark.e2e
-def test_the_readme_s_example_runs_from_the_wheel(built, tmp_path):
+def test_the_example_of_arrays_runs_from_the_wheel(built, tmp_path):
     *_, wheel = built
-    readme = (ROOT / "README.md").read_text()
-    block = re.search(r"<!-- library -->\n```python\n(.*?)```", readme, re.DOTALL).group(1)
+    page = (ROOT / "docs/arrays.md").read_text()
+    block = re.search(r"<!-- library -->\n```python\n(.*?)```", page, re.DOTALL).group(1)
     assert block.count("\n") < 30
     venv = tmp_path / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
