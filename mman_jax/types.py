@@ -41,7 +41,7 @@ class Inputs(NamedTuple):
         reset: [B, U] bool, True on the first cell of each conversation, and where padding starts.
         present: a [B, U] bool array ([B, U, F] with frames) for each modality that may be missing,
             False where it is missing (its features are then 0).
-        speakers: [B, U] int32, the speaker's slot, from 0; None: speakers are not read.
+        speakers: [B, U] int32, the speaker's slot, from 0; None if speakers are not read.
         new_speaker: [B, U] bool, True where a slot passes to a speaker who did not hold it.
     """
 

@@ -26,7 +26,7 @@ _AGAINST = command.path_flag(
 _SCORE = flags.DEFINE_string(
     "score",
     "",
-    "Score in results.json (weighted_f1, ccc, ...); empty: accuracy, or mae for numbers.",
+    "Score in results.json (weighted_f1, ccc, ...); by default accuracy, or mae for numbers.",
 )
 
 

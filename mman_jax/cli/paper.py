@@ -30,7 +30,7 @@ _WORKDIR = command.path_flag(
 )
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "Whether to only write the report again.")
 _SYSTEMS = flags.DEFINE_list(
-    "systems", [], "Systems to train (mman,clstm_lf); none: all but out_of_fold."
+    "systems", [], "Systems to train (mman,clstm_lf); by default all except out_of_fold."
 )
 _SEEDS_OF = flags.DEFINE_list("seeds_of", [], "Fewer seeds for cited systems: fmt=3,mult=5.")
 _PROCESSES = command.processes_flag("Systems")

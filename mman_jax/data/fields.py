@@ -29,7 +29,7 @@ class Kind:
         unknown: Entry of an utterance or conversation whose value is unknown.
         merged: Whether joined corpora contribute all their keys, instead of only the keys of the
             first corpus.
-        column: Name of its column in tables with a row per utterance; empty: none.
+        column: Name of its column in tables with a row per utterance; empty if there is none.
         trait: Whether scores are grouped by it.
         digested: Whether a missing field is part of the digest; False for fields that were added
             later, so that earlier digests stay valid.

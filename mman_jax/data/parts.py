@@ -88,9 +88,9 @@ def prepare(
 
     Args:
         corpus: The corpus.
-        split: Conversations of each part; None: those of `splits.split`.
+        split: Conversations of each part; by default those of `splits.split`.
         shapes: Minimum sizes, so that several splits share compiled programs (`common_shapes`).
-        cells: Cells of the corpus; None: its utterances.
+        cells: Cells of the corpus; by default its utterances.
         scale_test: Whether the features of the test part, if from another corpus, are scaled by
             the statistics of that part.
         rule: What the scaling does in addition to standardising.

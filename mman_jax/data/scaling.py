@@ -313,7 +313,7 @@ def moments(
         offsets: First row of each conversation, then N.
         conversations: Indices of the conversations.
         present: [N] bool, rows to include; None: all. The moments of no rows are 0.
-        columns: Indices of columns; None: all.
+        columns: Indices of columns; None selects all.
     """
     chosen = np.arange(array.shape[1]) if columns is None else columns
     spans = [(int(offsets[c]), int(offsets[c + 1])) for c in np.sort(conversations)]

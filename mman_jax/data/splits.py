@@ -102,7 +102,7 @@ def grouped(
     Args:
         corpus: The corpus.
         by: `sessions`, `speakers` (groups are named by their first speaker), or a number of groups.
-        among: Indices of the conversations; None: all.
+        among: Indices of the conversations; None selects all.
         least: Minimum number of groups, 2 or 3.
         setting: Setting that `by` comes from, for messages.
 

@@ -47,7 +47,7 @@ class Extractor(abc.ABC):
         return self.measured_by
 
     def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
-        """Returns everything that a measurement depends on except the clip; None: it is not cached.
+        """Returns all dependences of a measurement except the clip; None if it is not cached.
 
         `weights` is the digest of the weights, or empty.
         """

@@ -37,8 +37,8 @@ class Utterance:
     conversation_id: str
     utterance_id: str  # unique in the conversation
     path: str  # of the clip
-    start: float | None = None  # seconds into the clip; None: its beginning
-    end: float | None = None  # seconds into the clip; None: its end
+    start: float | None = None  # seconds into the clip; None for its beginning
+    end: float | None = None  # seconds into the clip; None for its end
     transcript: str = ""  # empty if unknown
     label: str = ""  # empty for an utterance that is context only
     speaker: str | None = None

@@ -71,8 +71,8 @@ def read_channels(
 
     Args:
         path: the clip.
-        start: seconds into the clip; None: its beginning.
-        end: seconds into the clip; None: its end.
+        start: seconds into the clip; None for its beginning.
+        end: seconds into the clip; None for its end.
         mix: whether to average over the channels, which are one then.
 
     Raises:
@@ -133,10 +133,10 @@ def read_frames(
         path: the clip.
         rate: frames per second.
         side: pixels of the shorter side; the other one keeps the picture's proportions.
-        start: seconds into the clip; None: its beginning.
-        end: seconds into the clip; None: its end.
+        start: seconds into the clip; None for its beginning.
+        end: seconds into the clip; None for its end.
         chosen: the indices k, ascending and int64, of the frames to return and to store in memory,
-            see `count_frames`; None: all frames.
+            see `count_frames`; None for all frames.
 
     Raises:
         InputError: the file is not a clip, is damaged, has no picture, ends before `end`, or has

@@ -46,7 +46,7 @@ _OTHERS: dict[str, Callable[..., Extractor]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The extractor of every modality; None: the modality is not extracted.
+    """The extractor of every modality; None if it is not extracted.
 
     `seed` is the random seed of the networks that are trained.
     """

@@ -126,7 +126,7 @@ def load(
 
     Args:
         folder: folder of the export.
-        today: the date; None: the current date.
+        today: the date; by default the current date.
 
     Raises:
         InputError: the folder is missing, or the installed JAX cannot read the functions.

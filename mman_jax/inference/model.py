@@ -53,7 +53,7 @@ class Model:
         cell_options: arguments of `cells.make`.
         context: whether a prediction may depend on other utterances of the conversation, as in
             training (`Parts.context`); if not, the state is reset at every utterance.
-        familiarity: the distribution of the training data; None: not stored.
+        familiarity: the distribution of the training data; None if it is not stored.
     """
 
     params: Any

@@ -116,7 +116,7 @@ class Encoder(nn.Module):
             x: [B, U, D] float32, positions included.
             source: [B, K, D] float32, the other sequence, positions included; None: itself.
             seen: [B, U, K] bool; K counts the cached cells before those of the row.
-            rate: a scalar, the dropout rate of the attention weights in training; None: no dropout.
+            rate: a scalar, the dropout rate of the attention weights in training, or None.
             kept: [B, L, W, D] float32, cached cells in self-attention; None before the first.
 
         Returns:

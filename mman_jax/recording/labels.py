@@ -42,7 +42,7 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance
 def match(
     path: pathlib.Path, rows: Sequence[manifest.Utterance], turns: Sequence[Turn]
 ) -> list[str]:
-    """Returns the label of each turn of a manifest's rows (see `read`); empty: none.
+    """Returns the label of each turn of a manifest's rows (see `read`); empty if there is none.
 
     A label without a turn, two labels of a turn, or too few labelled turns raise an InputError.
     """

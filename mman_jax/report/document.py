@@ -30,7 +30,7 @@ class Code:
 
     Attributes:
         text: the lines.
-        folded: the label that unfolds it; empty: always visible.
+        folded: the label that unfolds it; empty if it is always visible.
     """
 
     text: str
@@ -48,7 +48,7 @@ class Table:
         rows: rows, each with one cell for each column.
         words: indices of the columns of words; the others hold numbers.
         notes: lines below the table.
-        folded: the label that unfolds it; empty: always visible.
+        folded: the label that unfolds it; empty if it is always visible.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Document:
 
     Attributes:
         title: the title.
-        warning: a prominent warning; empty: none.
+        warning: a prominent warning; empty if there is none.
         summary: a paragraph about the study.
         sections: the sections, in order.
     """

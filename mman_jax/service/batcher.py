@@ -80,7 +80,7 @@ class Job(NamedTuple):
 
     conversation: str
     features: dict[str, np.ndarray] | None  # [D] float32 of the modalities that are present
-    number: int | None  # of the utterance in its conversation, from 1; None: not counted
+    number: int | None  # of the utterance in its conversation, from 1; None if it is not counted
     speaker: str  # empty: the conversation's only one
     done: asyncio.Future[Reply]
 
@@ -105,7 +105,7 @@ class Batcher:
             states: states with as many slots as `table`.
             table: slots of conversations, all free.
             most_waiting: number of jobs that may wait; further ones are refused.
-            path: path of the file of conversations; None: they are not saved.
+            path: path of the file of conversations; None if they are not saved.
             every: seconds between two saves; 0: saves before each answer is sent.
         """
         self.metrics, self.table, self.answerer = Metrics(), table, states.answerer
@@ -160,7 +160,7 @@ class Batcher:
         while True:
             with self._news:
                 while not self._waiting and not self._stopping:
-                    if not self._news.wait(self._file.pause()):  # seconds; None: no limit
+                    if not self._news.wait(self._file.pause()):  # seconds; None for no limit
                         break
                 if self._stopping and not self._waiting:
                     return

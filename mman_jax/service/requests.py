@@ -43,7 +43,7 @@ class Utterance(NamedTuple):
     """An utterance of a request."""
 
     features: dict[str, np.ndarray]  # [D] float32 of the modalities that are present
-    number: int | None  # in its conversation; None: not counted
+    number: int | None  # in its conversation; None if it is not counted
     speaker: str  # empty: the conversation's only one
 
 
@@ -96,7 +96,7 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
 
 
 def check_number(number: Any) -> int | None:
-    """Returns the number of an utterance in its conversation, from 1; None: not counted."""
+    """Returns the number of an utterance in its conversation, from 1; None if it is not counted."""
     if number is not None and (type(number) is not int or not 0 < number < 2**53):
         raise InputError("utterance", f"{number!r:.60}", "its number in the conversation, from 1")
     return number

@@ -56,7 +56,7 @@ class SlotTable:
         return len(self._taken)
 
     def take(self, name: str, now: float) -> Slot | None:
-        """Returns the slot of a conversation, assigning one if needed; None: no slot can be freed.
+        """Returns the slot of a conversation, assigned if needed; None if no slot can be freed.
 
         `now` are seconds, never less than before; who was used at this very time is not discarded.
         """
@@ -208,7 +208,7 @@ class SlotFile:
         self.save()
 
     def pause(self) -> float | None:
-        """Returns the seconds until the next save; None: there is nothing to save."""
+        """Returns the seconds until the next save; None if there is nothing to save."""
         if not self._path or not self.unsaved:
             return None
         pause = max(self._every, _RETRY) if self._failing else self._every

@@ -39,8 +39,8 @@ def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
 
     Args:
         batcher: answers the utterances, once it was started.
-        audio: measures sound; None: the model has no feature extraction.
-        token: token of all requests except those for `/health`; empty: none.
+        audio: measures sound; None if the model has no feature extraction.
+        token: token of all requests except those for `/health`; empty if there is none.
     """
     others = _others(batcher, audio)
     wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")

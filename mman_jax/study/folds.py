@@ -208,7 +208,7 @@ class Candidate:
 
         Args:
             config: the config of a trial; its seeds are not used.
-            until: the last stage to train; None: the system's last.
+            until: the last stage to train; by default the system's last.
         """
         self._inner, self._progress = inner, progress
         self._seeds = list(seeds)
@@ -231,7 +231,7 @@ class Candidate:
         """Trains all stages, or those after the trained ones; returns the last snapshot.
 
         Args:
-            before: the trained earlier stages on this fold; None: all stages are trained.
+            before: the trained earlier stages on this fold; by default all stages are trained.
         """
         trainer, parts, start = self._trainer, self._inner.parts[fold], None
         trainer.put(parts.rows)

@@ -43,7 +43,7 @@ class Job:
         name: name that the progress shows.
         config: config of the trial.
         folder: folder of the trial.
-        towers: folders of the trials that train its towers; empty: the trial trains them itself.
+        towers: folders of the trials that train its towers; empty if the trial trains them.
         analyse: whether to analyse attention and missing modalities.
         board_names: boards that also show its learning curves.
         baseline: whether to also fit and score the linear baseline.

@@ -44,8 +44,8 @@ class Budget:
     """Limits of a search.
 
     Attributes:
-        trials: trials of each study; None: until the time is over.
-        hours: hours for all studies together; None: no limit.
+        trials: trials of each study; None for no limit.
+        hours: hours for all studies together; None for no limit.
         seeds: seeds of each trial.
         jobs: trials that run in parallel.
         seed: seed of the sampler.
@@ -99,7 +99,7 @@ class Sweep:
 
         Args:
             config: config of any system that learns by gradients, which is the first trial.
-            fields: last names of the settings to search; none: all.
+            fields: last names of the settings to search; empty selects all.
 
         Raises:
             InputError: the system has no such setting, or does not search it.

@@ -178,7 +178,7 @@ class Context(nn.Module):
     ) -> tuple[Array, dict[str, Array]]:
         """Computes logits [B, U, C] and the state, given [B, U, D] and bool [B, U].
 
-        `count` [B] is the number of the conversation's cells before the row; None: no cached cells.
+        `count` [B] is the number of the conversation's cells before the row, or None.
         """
         cells, width = x.shape[1], 2 * self.size
         segments = jnp.where(mask, jnp.cumsum(reset, axis=1), -1)

@@ -39,7 +39,7 @@ class Case:
         system_class: Subclass of `System` or `Estimator`.
         dims: Number of features of each modality, by name and in order.
         outputs: C, the number of classes.
-        settings: Settings for `from_settings`; None: the defaults.
+        settings: Settings for `from_settings`; None for the defaults.
         seed: The random seed.
         training: Settings of a `Trainer`; None: Adam at a rate of 1e-3, where each stage trains the
             parameters that belong to its heads (see `mman_jax.systems.base.owner`).

@@ -216,7 +216,7 @@ class Plateau(NamedTuple):
 
 
 def plateau_of(settings: Mapping[str, Any], heads: tuple[str, ...]) -> Plateau | None:
-    """Reads the `plateau` of a stage's settings; None: constant learning rates.
+    """Reads the `plateau` of a stage's settings; None for constant learning rates.
 
     Raises:
         InputError: if the stage has several heads, each of which has its own loss.

@@ -46,7 +46,7 @@ class StageTraining:
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes;
             batches of empty rows are skipped.
         from_start: whether the initial parameters may be selected: the first epoch takes no steps.
-        plateau: the schedule of the learning rates; None: constant.
+        plateau: the schedule of the learning rates; None if they are constant.
     """
 
     name: str

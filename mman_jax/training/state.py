@@ -334,7 +334,7 @@ def retrain_until(
         selected: outcome of the stage in the first run.
         steps: steps per epoch in the first run and in retraining.
         epochs: E, the maximal number of epochs of retraining.
-        plateau: the schedule of the learning rates; None: constant.
+        plateau: the schedule of the learning rates; None if they are constant.
         idle: epochs at the start that take no steps.
     """
     before, now = steps

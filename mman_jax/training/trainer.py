@@ -78,8 +78,8 @@ class Trainer:
                 rows of its devices; None: if all rows exceed half of a device's memory.
             conversations: largest number of conversations of an epoch among several splits that
                 share compiled programs and have rows of equal shapes; None: that of `rows`.
-            task: the task; None: C classes.
-            until: the last stage to train; None: the system's last stage.
+            task: the task; by default C classes.
+            until: the last stage to train; by default the system's last stage.
 
         Raises:
             InputError: rows would be streamed with `pmap`, a stage has no settings, a loss of
@@ -219,8 +219,8 @@ class Trainer:
         Args:
             labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
             seeds: S seeds.
-            start: a snapshot to resume from; None: train from the beginning.
-            stop_at: stopping points of each stage, for retraining; None: validation selects.
+            start: a snapshot to resume from; by default training starts anew.
+            stop_at: stopping points of each stage, for retraining; by default validation selects.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
                 are `out_of_fold`; None: these learn from predictions of `training`.
             report: called after every epoch of the trainings for `out_of_fold`, with a snapshot

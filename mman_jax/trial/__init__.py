@@ -24,7 +24,7 @@ def run(
     Args:
         config: a config such as that of `configs/mman.py`.
         workdir: folder that gets `results.json`, the model, learning curves and checkpoints.
-        progress: receives the reports of the trial; None: they are discarded.
+        progress: receives the reports of the trial; None discards them.
         boards: services that also show the learning curves: `tensorboard`, `wandb` or `mlflow`.
         baseline: whether to also fit and score the linear baseline.
 

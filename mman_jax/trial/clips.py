@@ -100,7 +100,7 @@ def read_corpus(
     Args:
         path: path of the manifest or the recording, for messages.
         dims: number of features D of each modality of the model.
-        progress: counts the measured utterances; None: they are not counted.
+        progress: counts the measured utterances; None if they are not counted.
 
     Raises:
         InputError: a clip cannot be used, or the extraction lacks one of the modalities.

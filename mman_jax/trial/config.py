@@ -55,7 +55,7 @@ class Field:
         default: the value in `base`. For a type, the value is None or of this type; for None, the
             system's recipe has the value.
         about: one-line description.
-        allowed: a range, or all permitted values; None: the value is checked where it is used.
+        allowed: a range, or all permitted values; None if the value is checked where it is used.
     """
 
     default: Any
@@ -65,7 +65,7 @@ class Field:
 
 FIELDS = {
     "system": Field("", "The system: a name of mman_jax.systems.SYSTEMS, or module:Class."),
-    "name": Field("", "Title in results and reports; empty: the system."),
+    "name": Field("", "Title in results and reports; by default the system."),
     "seeds": Field(1, "Number of seeds that are trained in parallel.", _COUNT),
     "first_seed": Field(0, "The first seed; the others follow it.", _NOT_NEGATIVE),
     "checkpoint_seconds": Field(60.0, "Seconds of work that may be lost.", _NOT_NEGATIVE),
@@ -73,36 +73,36 @@ FIELDS = {
     "mesh.seeds": Field(0, "Devices over which seeds are spread; 0: chosen, seeds first."),
     "mesh.rows": Field(0, "Devices over which the rows of a batch are spread; 0: chosen."),
     "distributed": Field("", "Processes: none; auto (TPU slice, Slurm); ADDRESS:PORT,COUNT,ID."),
-    "data.path": Field(str, "The corpus, in any known layout; none: a synthetic corpus."),
+    "data.path": Field(str, "The corpus, in any known layout; by default a synthetic corpus."),
     "data.protocol": Field("auto", "Scored labels: auto, mman4, binary4, iemocap4, iemocap6."),
-    "data.target": Field("", "Numbers to predict, separated by commas; empty: labels."),
-    "data.classes": Field(0, "Classes into which the target is cut: 2, 3, 5 or 7; 0: none."),
+    "data.target": Field("", "Numbers to predict, separated by commas; by default labels."),
+    "data.classes": Field(0, "Classes into which the target is cut: 2, 3, 5 or 7; 0 for none."),
     "data.split": Field("", "Split: the corpus's own, or raven (IEMOCAP sessions 3-5, 2, 1)."),
-    "data.folds": Field("", "Cross-validation by sessions, speakers or a number; empty: none."),
-    "data.fold": Field("", "Name of the one fold to train; empty: all."),
-    "data.modalities": Field("", "Modalities to use, separated by commas; empty: all."),
+    "data.folds": Field("", "Cross-validation by sessions, speakers or a number; by default none."),
+    "data.fold": Field("", "Name of a single fold to train; by default all."),
+    "data.modalities": Field("", "Modalities to use, separated by commas; by default all."),
     "data.test": Field(str, "Another corpus, whose test part replaces this corpus's."),
     "data.label_map": Field(str, "New names of labels: joy=happy,contempt= (empty: context only)."),
     "data.scale": Field(str, "each: scale the other test corpus by its own statistics."),
     "data.scale_by": Field(str, "speaker: scale features by the statistics of each speaker."),
     "data.reduce": Field({}, "Number of principal components of a modality, by its name."),
-    "data.cells": Field("utterances", "What a row consists of.", CELLS),
-    "data.pivot": Field("", "Modality whose cells are the words; empty: text, or the first one."),
+    "data.cells": Field("utterances", "Elements of a row.", CELLS),
+    "data.pivot": Field("", "Modality whose cells are the words; by default text, or the first."),
     "data.words": Field(50, "Limit on the words of an utterance: the last ones are read.", _COUNT),
-    "data.stream": Field(bool, "Whether rows stay in host memory; none: if devices are too small."),
+    "data.stream": Field(bool, "Whether rows stay in host memory; by default if needed."),
     "network": Field({}, "Settings of the system."),
     "train.batch": Field(30, "Conversations in a batch.", _COUNT),
     "train.max_epochs": Field(1000, "Limit on the epochs of every stage.", _COUNT),
     "train.select": Field("calibrated", "Criterion that selects the best epoch.", SELECT),
-    "train.smoothing": Field(0.0, "Weight of earlier epochs in train.select; 0: none.", _BELOW_ONE),
+    "train.smoothing": Field(0.0, "Weight of earlier epochs in train.select.", _BELOW_ONE),
     "train.labels": Field("label", "Labels to learn from: label, or votes of several raters."),
-    "train.loss": Field("", "Loss of numbers: l1, mse or ccc; empty: l1."),
+    "train.loss": Field("", "Loss of numbers: l1, mse or ccc; by default l1."),
     "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
     "train.label_smoothing": Field(0.0, "Probability spread over all classes.", _BELOW_ONE),
     "train.focal": Field(
         0.0, "Exponent of the focal loss of classes; 0: cross-entropy.", _NOT_NEGATIVE
     ),
-    "train.average": Field(0.0, "Decay of the evaluated average of weights; 0: none.", _BELOW_ONE),
+    "train.average": Field(0.0, "Decay of the evaluated average of weights.", _BELOW_ONE),
     "train.average_warmup": Field(False, "Whether the decay at step t is at most (1+t)/(10+t)."),
     "train.refit": Field(False, "Whether to retrain on training and validation parts together."),
 }
@@ -118,7 +118,7 @@ _SETTINGS = {
     "attention.shared": Field(None, "Whether queries share their key and value weights."),
     "attention.skip": Field(None, "Skip connection: add, concatenate or none."),
     "fusion.kind": Field(None, "Late fusion of the towers' predictions: dense, clstm or mean."),
-    "fusion.inputs": Field(None, "What the fusion reads: probabilities or log_probabilities."),
+    "fusion.inputs": Field(None, "Inputs of the fusion: probabilities or log_probabilities."),
     "reduce": Field(None, "Number of principal components of this modality.", _COUNT),
     "hidden": Field(None, "Sizes of the LSTM layers."),
     "dense": Field(None, "Size of the dense layer after them."),

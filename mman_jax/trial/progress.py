@@ -62,7 +62,7 @@ class Preemption:
     """A signal's request to end this process; training checks it after each epoch.
 
     Attributes:
-        asked: the signal, `SIGTERM` or `Ctrl-C`; empty: none.
+        asked: the signal, `SIGTERM` or `Ctrl-C`; empty if there is none.
         waiting: whether nothing needs to be saved, so that a request is met at once.
     """
 

@@ -45,7 +45,7 @@ def run(
         workdir: gets `config.json`, `results.json`, `analysis.json` (see `analysis.of_task`),
             learning curves (`curves`), pictures, checkpoints and the trained model.
         board_names: boards (`boards.WHERE`) that also show the learning curves.
-        towers: towers that are already trained; None: the first stage is trained.
+        towers: towers that are already trained; by default the first stage is trained.
         analyse: whether `analysis.json` also has attention and missing modalities.
         with_baseline: whether to also fit and score the linear baseline.
     """

@@ -62,7 +62,7 @@ def load_models(
 
     Args:
         weights: a file of `mman export`, whose parameters replace those of the models.
-        context: `conversation` or `utterance`, see `Model.context`; None: as in training.
+        context: `conversation` or `utterance`, see `Model.context`; by default as in training.
 
     Raises:
         InputError: there are no models, the weights do not fit, or a context is given for models

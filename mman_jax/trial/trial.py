@@ -104,7 +104,7 @@ class Trial:
         return {stage: self.trainer.heads(stage) for stage in self.trainer.stages}
 
     def reference(self, task: Task) -> np.ndarray | None:
-        """Computes the training statistics that turn logits into predictions; None: not needed."""
+        """Computes the training statistics that turn logits into predictions, if needed."""
         return task.reference(self.labels[task.name]["train"])
 
     def survivors(self, snapshot: Snapshot, progress: Progress) -> tuple[np.ndarray, list[Any]]:
@@ -195,7 +195,7 @@ def make_trainer(
 
     Args:
         conversations: see `Trainer`.
-        until: the last stage to train; None: the system's last.
+        until: the last stage to train; by default the system's last.
     """
     _drop_programs()
     with within("config"):

@@ -224,7 +224,7 @@ def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
 
 
 def context_flag() -> flags.FlagHolder:
-    """Defines the flag `--context`; None: as the model was trained."""
+    """Defines the flag `--context`; by default as in training."""
     kinds = ["conversation", "utterance"]
     about = (
         "Whether an utterance is predicted after those before it in its conversation, or by "
@@ -275,5 +275,5 @@ def baseline_flag() -> flags.FlagHolder:
 def cache_flag() -> flags.FlagHolder:
     """Defines the flag `--compilation_cache`."""
     folder = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "mman_jax")
-    about = "Folder of compiled programs, which make the next start faster; empty: none."
+    about = "Folder of compiled programs, which make the next start faster; empty for none."
     return flags.DEFINE_string("compilation_cache", folder, about)

@@ -22,7 +22,7 @@ class Cells:
         vectors: Whether an utterance is one vector per modality, which a stream can supply. If not,
             cells are inside utterances, and each utterance is an item of a layout.
         has_pivot: Whether the cells are those of one modality, which `config.data.pivot` names.
-        pool: Pooling of frames by readers; None: sequences are not pooled.
+        pool: Pooling of frames by readers; None if sequences are not pooled.
         corpus: Corpus whose utterances are the cells, and whose conversations are the items.
         frames: Frames inside the cells, for each modality with more than one vector per cell.
         empty: [items] bool, True for items without data, which are excluded from training.
@@ -47,7 +47,7 @@ class Cells:
 
         Args:
             corpus: The corpus.
-            modalities: Names in the system's order; empty: all.
+            modalities: Names in the system's order; empty selects all.
             **options: The result of `card`; and what the system reads: `subword`, whether it reads
                 the frames inside a word; `frame_view`, a function from a modality to the arguments
                 of `views.as_is`; and `places`, its number of places for speakers, 0 for none. Each
@@ -60,7 +60,7 @@ class Cells:
 
     @classmethod
     def reference_modality(cls, corpus: Corpus) -> str:
-        """Returns the modality that cells need even if no system reads it; empty: none."""
+        """Returns the modality that cells need even if no system reads it, or an empty text."""
         return ""
 
     @classmethod
@@ -111,7 +111,7 @@ class Cells:
         return dict(settings)
 
     def card(self) -> dict[str, Any] | None:
-        """Returns the options that a model stores to create these cells; None: no options."""
+        """Returns the options that a model stores to create these cells, or None."""
         return None
 
     def about(self) -> dict[str, Any]:

@@ -93,9 +93,9 @@ def as_is(
 
     Args:
         sequence: Sequence of N utterances.
-        cells: Number of cells that each utterance keeps, the last ones; None: all.
+        cells: Number of cells that each utterance keeps, the last ones; None selects all.
         parts: Number of equal parts into which each is averaged (a shorter one repeats cells).
-        first: Number of cells that each utterance keeps, the first ones; None: all.
+        first: Number of cells that each utterance keeps, the first ones; None selects all.
     """
     numbers = [x for x in (cells, parts, first) if x is not None]
     if min(numbers, default=1) < 1 or len(numbers) > 1:

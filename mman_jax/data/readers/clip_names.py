@@ -1,4 +1,4 @@
-"""Folders of single utterances whose file names tell speaker and emotion."""
+"""Folders of single utterances whose file names contain speaker and emotion."""
 
 import re
 from collections.abc import Iterator, Mapping
