@@ -30,11 +30,16 @@ SESSION = "MMAN_JAX_TEST_SESSION"
 
 
 class Finished(NamedTuple):
-    """A trial: its config, its folder, and its results as `runner.run` returned them."""
+    """A trial: its settings, its folder, and its results as `runner.run` returned them."""
 
-    config: ConfigDict
+    settings: ConfigDict
     folder: pathlib.Path
     results: dict[str, Any]
+
+    @property
+    def config(self) -> ConfigDict:
+        """A config of the trial, which a test may change."""
+        return self.settings.copy_and_resolve_references()
 
     @property
     def analysis(self) -> dict[str, Any]:
