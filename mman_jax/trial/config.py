@@ -94,7 +94,7 @@ FIELDS = {
     "train.batch": Field(30, "Conversations in a batch.", _COUNT),
     "train.max_epochs": Field(1000, "Limit on the epochs of every stage.", _COUNT),
     "train.select": Field("calibrated", "Criterion that selects the best epoch.", SELECT),
-    "train.smoothing": Field(0.0, "Weight of earlier epochs in train.select.", _BELOW_ONE),
+    "train.smoothing": Field(0.0, "Weight of the past in train.select; 0 for none.", _BELOW_ONE),
     "train.labels": Field("label", "Labels to learn from: label, or votes of several raters."),
     "train.loss": Field("", "Loss of numbers: l1, mse or ccc; by default l1."),
     "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
@@ -102,7 +102,7 @@ FIELDS = {
     "train.focal": Field(
         0.0, "Exponent of the focal loss of classes; 0: cross-entropy.", _NOT_NEGATIVE
     ),
-    "train.average": Field(0.0, "Decay of the evaluated average of weights.", _BELOW_ONE),
+    "train.average": Field(0.0, "Decay of the average of weights; 0 for none.", _BELOW_ONE),
     "train.average_warmup": Field(False, "Whether the decay at step t is at most (1+t)/(10+t)."),
     "train.refit": Field(False, "Whether to retrain on training and validation parts together."),
 }
