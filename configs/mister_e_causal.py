@@ -1,4 +1,4 @@
-r"""MiSTER-E that looks back only; it answers live. 51 218 735 parameters.
+r"""Causal MiSTER-E, which reads the past only. 51 218 735 parameters.
 
     mman run --config=configs/mister_e_causal.py --config.data.modalities=text,speech \
       --workdir=runs/mister_e_causal

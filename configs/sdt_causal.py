@@ -1,4 +1,4 @@
-"""SDT whose utterances attend to the last 64 utterances, up to themselves; it answers live.
+"""Causal SDT, whose utterances attend to the last 64 utterances, themselves included.
 
 Its parameters are those of `configs/sdt.py`.
 

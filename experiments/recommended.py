@@ -1,4 +1,4 @@
-"""Panel of settings of MMAN on several corpora: which of them lower the loss of unseen speakers.
+"""Comparison of MMAN's settings on several corpora by the loss on unseen speakers.
 
     python -m experiments.recommended --workdir=runs/panel --hours=8 \
       --corpora=mosi=MOSI.npz,meld=MELD.npz,emodb=EMODB.npz

@@ -1,4 +1,4 @@
-"""The one error that a user's input can cause; every other exception is a bug."""
+"""The only error that a user's input can cause; every other exception is a bug."""
 
 import contextlib
 import difflib
@@ -18,7 +18,7 @@ class InputError(ValueError):
 
     Args:
         place: The file, and the conversation, utterance, modality or field in it.
-        found: What is there.
+        found: Description of the input.
         expected: What should be there; empty if that is unknown.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Programs of a stage, compiled for a TPU that is described and not present.
+"""Programs of a stage, compiled for a TPU that is described but not present.
 
 pip install "jax[tpu]==<the version installed>"
 python -m experiments.bench --case=tpu

@@ -35,7 +35,7 @@ Statistics = tuple[np.ndarray, np.ndarray]
 
 
 class Rule(NamedTuple):
-    """What a scaling does in addition to standardising by the training statistics.
+    """Operations of a scaling in addition to standardising by the training statistics.
 
     Attributes:
         by_speaker: Whether it standardises by the statistics of each speaker.

@@ -12,7 +12,7 @@ from mman_jax.data.corpus import UNKNOWN, Corpus, Indices
 from mman_jax.errors import InputError
 
 PLACES = 8
-"""Number of speakers of a conversation whose turns are remembered: the latest."""
+"""Number of the latest speakers of a conversation whose turns are remembered."""
 
 State = Mapping[str, np.ndarray]
 """State of conversations, zeros before the first utterance: `speakers` and `turns` [..., P] int64
@@ -155,5 +155,5 @@ def step(
 
 
 def _digest(name: str) -> int:
-    """Returns a number for a name; 0 is that of a free place."""
+    """Returns a number for a name; 0 stands for a free place."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7]) + 1

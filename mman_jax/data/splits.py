@@ -13,7 +13,7 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
-"""One conversation in this many is held out if neither sessions nor speakers are known."""
+"""Number of conversations of which one is held out, without sessions and speakers."""
 
 SPLITS = ("raven",)
 """Names of the published splits."""

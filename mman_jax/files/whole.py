@@ -27,7 +27,7 @@ def check_regular(path: str | pathlib.Path, expected: str) -> None:
 
     Args:
         path: Path that a user named.
-        expected: What should be there, for the message.
+        expected: Expected content, for the message.
 
     Raises:
         InputError: Nothing is there, or something other than a regular file.

@@ -12,7 +12,7 @@ import numpy as np
 from mman_jax.types import Array, Batch
 
 LEVELS = 1 - np.linspace(1, 0, 101) ** 2
-"""Levels of the stored quantiles, from 0 to 1; the largest distances are the closest together."""
+"""Levels of the stored quantiles, from 0 to 1; the levels near 1 are the closest together."""
 
 LEAST = 0.01
 """Share of utterances like those of training that are marked as unfamiliar."""

@@ -63,7 +63,7 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
 
 
 def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
-    """Returns the temperature of the card, in the range that runs fit."""
+    """Returns the temperature of the card, in the range of fitted temperatures."""
     value: Any = card.get("temperature")
     low, high = LIMITS
     if type(value) not in (int, float) or not low <= value <= high:

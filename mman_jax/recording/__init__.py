@@ -1,1 +1,1 @@
-"""Pages of recordings: turns, how they sounded, and predictions."""
+"""Pages of recordings: turns, their prosody, and predictions."""

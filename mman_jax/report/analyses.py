@@ -28,7 +28,7 @@ _REFERENCES = {
 
 
 def comparisons(results: Results) -> tuple[Table, ...]:
-    """Builds the table of paired tests of two systems on the same utterances; none without."""
+    """Builds the table of paired tests of two systems on the same utterances, if there are any."""
     if not results["comparisons"]:
         return ()
     score = headline(results)
@@ -82,7 +82,7 @@ def positions(results: Results) -> Table:
 
 
 def folds(results: Results) -> tuple[Table, ...]:
-    """Builds the tables of scores by fold and of the folds' sizes; none without folds."""
+    """Builds the tables of scores by fold and of the folds' sizes, if there are folds."""
     score = headline(results)
     systems = {n: s for n, s in results["systems"].items() if "folds" in s}
     if not systems:
@@ -123,7 +123,7 @@ def folds(results: Results) -> tuple[Table, ...]:
 
 
 def ablations(results: Results) -> tuple[Table, ...]:
-    """Builds the table of variants, each compared with the system that it varies; none without."""
+    """Builds the table of variants, each compared with the system that it varies, if any."""
     score, chosen = headline(results), of_group(results, "ablation")
     if not chosen:
         return ()
@@ -161,7 +161,7 @@ def ablations(results: Results) -> tuple[Table, ...]:
 
 
 def missing(results: Results) -> tuple[Table, ...]:
-    """Builds the table of scores with a modality withheld at test time; none without."""
+    """Builds the table of scores with a modality withheld at test time, if there are any."""
     if not results["missing"]:
         return ()
     score = headline(results)
@@ -253,7 +253,7 @@ def selection(results: Results) -> tuple[Table]:
 
 
 def refit(results: Results) -> tuple[Table, ...]:
-    """Builds the table of the gain from retraining on training and validation; none without."""
+    """Builds the table of the gain from retraining on training and validation, if there are any."""
     score = headline(results)
     retrained = [s for s in results["systems"].values() if score.key in _before(s)]
     if not retrained:

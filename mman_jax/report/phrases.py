@@ -79,7 +79,7 @@ def against_baseline(results: Results) -> list[str]:
 
 
 def interval(system: Results, key: str) -> Sequence[float]:
-    """Returns the interval of a system's score; of older results, the one over the seeds."""
+    """Returns the interval of a system's score; for older results, that over the seeds."""
     return system["test"][key].get("interval", system["interval"])
 
 

@@ -152,7 +152,7 @@ def cited(results: Results) -> Table:
 
 
 def together(results: Results) -> tuple[Table, ...]:
-    """Builds the table of the paper's systems and the cited ones; none without cited systems."""
+    """Builds the table of the paper's systems and the cited ones, if there are any."""
     others = of_group(results, "cited")
     if not others:
         return ()

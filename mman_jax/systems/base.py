@@ -82,25 +82,25 @@ class BaseSystem(Configurable):
     """
 
     paper: ClassVar[Citation | None] = None
-    """Its publication; None leaves it out of comparisons with published systems."""
+    """The publication; None leaves the system out of comparisons with published systems."""
 
     needs: ClassVar[tuple[str, str] | None] = None
-    """The optional package that it needs, and the extra that installs the package."""
+    """The optional package that the system needs, and the extra that installs it."""
 
     learns_by: ClassVar[str]
     """Its way of learning: `gradients` or `fitting`."""
 
     label_kinds: ClassVar[frozenset[str]]
-    """The kinds of labels that it can learn: `classes`, `votes`, `numbers`."""
+    """The kinds of labels that the system can learn: `classes`, `votes`, `numbers`."""
 
     cell_kinds: ClassVar[frozenset[str]]
-    """The kinds of cells that it can read; `frames` only if `reads` contains `FRAMES`."""
+    """The kinds of cells that the system can read; `frames` only if `reads` contains `FRAMES`."""
 
     stochastic: ClassVar[bool] = True
     """Whether the outcome depends on the seed."""
 
     training: ClassVar[dict[str, Any]] = {}
-    """Its training settings: `batch`, and the settings of each stage by name."""
+    """The training settings: `batch`, and the settings of each stage by name."""
 
     @property
     def causal(self) -> bool:
@@ -119,7 +119,7 @@ class BaseSystem(Configurable):
 
     @property
     def places(self) -> int:
-        """P, the number of places for speakers (its setting `parties`); 0 if it reads none."""
+        """P, the number of slots for speakers (the setting `parties`); 0 without speakers."""
         return getattr(self, "parties", 0) if SPEAKERS in self.reads else 0
 
     @property
@@ -144,7 +144,7 @@ class BaseSystem(Configurable):
 
     @classmethod
     def recipe(cls) -> dict[str, Any]:
-        """Returns a new dict of its training settings, by default `training`."""
+        """Returns a new dict of the training settings, by default `training`."""
         return copy.deepcopy(cls.training)
 
     @classmethod

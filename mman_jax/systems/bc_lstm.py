@@ -53,7 +53,7 @@ class Level(nn.Module):
 
 
 class BcLSTM(System):
-    """Both levels. Parameters lie under `towers_<modality>` and `fusion`.
+    """Both levels. Parameters are under `towers_<modality>` and `fusion`.
 
     Attributes:
         hidden: H of each direction, of both levels.

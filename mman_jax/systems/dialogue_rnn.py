@@ -239,7 +239,7 @@ class Dialogue(nn.Module):
         return jnp.swapaxes(emotions, 0, 1), last
 
     def _project(self, x: Array) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Returns the weights of the recurrence, and what the utterances contribute by themselves.
+        """Returns the weights of the recurrence, and the contributions of single utterances.
 
         Kernels are divided: the rows of the utterance's features are applied here to all utterances
         at once, and the rest remains for the recurrence as `kernel_state`.

@@ -30,7 +30,7 @@ from mman_jax.types import Array, Inputs
 class FMT(System):
     """Layers of attention within every set of modalities, then a GRU over the cells.
 
-    Parameters lie under `answer`.
+    Parameters are under `answer`.
 
     Attributes:
         widths: number of features that a modality is projected to, by name; modalities without an

@@ -38,7 +38,7 @@ from mman_jax.types import Array, Inputs
 class LMF(System):
     """A product over modalities of their projections, summed over the ranks of a tensor.
 
-    Parameters lie under `lstm`, `code`, `network_<modality>`, `factors` and `answer`.
+    Parameters are under `lstm`, `code`, `network_<modality>`, `factors` and `answer`.
 
     Attributes:
         pivot: the modality that the LSTM reads; if empty, `text`, or the first one if there is no

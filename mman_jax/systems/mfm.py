@@ -191,7 +191,7 @@ class MFM(System):
 class MFN(nn.Module):
     """An LSTM for each modality, attention over the changes of their cell states, a gated memory.
 
-    This is the memory fusion network (Zadeh et al. 2018). Parameters lie under `lstm_<modality>`,
+    This is the memory fusion network (Zadeh et al. 2018). Parameters are under `lstm_<modality>`,
     `attention`, `candidate` and `memory`; the attributes are as in `MFM`.
     """
 

@@ -35,7 +35,7 @@ _ABSENT = -1e30
 
 
 class MisterE(System):
-    """The published form, which sees later utterances. Parameters lie under `answer`.
+    """The published form, which sees later utterances. Parameters are under `answer`.
 
     Attributes:
         context: H; the layers of the experts for one modality have 2H units.
@@ -207,7 +207,7 @@ class Context(nn.Module):
 
 
 class Attend(nn.Module):
-    """Attention of the units, with projections of its own, and dropout on the weights."""
+    """Attention of the units, with separate projections, and dropout on the weights."""
 
     heads: int
     size: int

@@ -62,7 +62,7 @@ _FUSED = ("probabilities", "log_probabilities")
 class MMAN(System):
     """Towers and, if there are several, the late fusion of their predictions.
 
-    Parameters lie under `towers_<name>` and `fusion`.
+    Parameters are under `towers_<name>` and `fusion`.
 
     Attributes:
         towers: the sub-networks by name.

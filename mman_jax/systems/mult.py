@@ -41,7 +41,7 @@ from mman_jax.types import CELLS, Array, Inputs
 class MulT(System):
     """Cross-modal transformers of all ordered pairs, then a transformer per target modality.
 
-    Parameters lie under `answer`.
+    Parameters are under `answer`.
 
     Attributes:
         units: d, features of a projected modality.

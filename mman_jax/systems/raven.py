@@ -37,7 +37,7 @@ def _check_share(place: str, share: float) -> None:
 class RAVEN(System):
     """An LSTM over the pivot's vectors, each shifted by gated embeddings of the other modalities.
 
-    Parameters lie under `project_<modality>`, `frames_<modality>`, `gate_<modality>`, `shift`,
+    Parameters are under `project_<modality>`, `frames_<modality>`, `gate_<modality>`, `shift`,
     `lstm` and `answer`.
 
     Attributes:

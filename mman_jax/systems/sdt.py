@@ -30,7 +30,7 @@ ANSWER = "answer"
 
 
 class SDT(System):
-    """The published form, which attends to the whole conversation. Parameters lie under `answer`.
+    """The published form, which attends to the whole conversation. Parameters are under `answer`.
 
     Attributes:
         size: D, units of every layer; a multiple of `heads`.
@@ -173,7 +173,7 @@ class SDTCausal(SDT):
 
 
 class Encoder(nn.Module):
-    """A layer in which the utterances of one modality attend to those of another or its own.
+    """A layer in which the utterances of one modality attend to those of another or the same one.
 
     Dropout acts on the inputs, the weights and all outputs.
     """
@@ -201,7 +201,7 @@ class Encoder(nn.Module):
 
 
 def interleaved(position: Array, size: int) -> Array:
-    """Returns positional encodings [..., size]: sines and cosines in turns."""
+    """Returns positional encodings [..., size]: alternating sines and cosines."""
     angles = position[..., None] * 1e4 ** (-jnp.arange(0, size, 2) / size)
     waves = jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1)
     return waves.reshape(*position.shape, -1)[..., :size]

@@ -140,10 +140,10 @@ class Configurable:
     outputs: int
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """Its needs beyond one vector per cell, of the constants above."""
+    """Required inputs beyond one vector per cell, of the constants above."""
 
     ranges: ClassVar[Ranges] = {}
-    """Search ranges of its own settings, in addition to the defaults of `search_space`."""
+    """Search ranges of further settings, in addition to the defaults of `search_space`."""
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

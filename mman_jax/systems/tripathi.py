@@ -42,7 +42,7 @@ _KINDS = ("recurrent", "attended", "convolved")
 class Tripathi(System):
     """A branch per modality, concatenated, and dense layers.
 
-    Parameters lie under `linear_<modality>` (over frames `branch_<modality>`), `dense` and
+    Parameters are under `linear_<modality>` (over frames `branch_<modality>`), `dense` and
     `answer`.
 
     Attributes:

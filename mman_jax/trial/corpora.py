@@ -114,7 +114,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
 
 
 def scaling_rule(data: ConfigDict) -> Rule:
-    """Returns what a config's scaling does in addition to standardising."""
+    """Returns the operations of a config's scaling in addition to standardising."""
     return Rule(data.scale_by == SPEAKER, data.reduce.to_dict())
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of a running trial: a CSV file, and the boards that were asked for.
+"""Learning curves of a running trial: a CSV file, and the requested boards.
 
 They are made from a snapshot's full history, so an interruption leaves no gap in them.
 """

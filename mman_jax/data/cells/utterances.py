@@ -155,7 +155,7 @@ class Utterances(Cells):
         return cls(corpus, places)
 
     def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
-        """See `Cells.rows`; if there are places for speakers, with those of each utterance."""
+        """See `Cells.rows`; if speakers have places, with the place of each utterance's."""
         rows = super().rows(layout, scaling, context)
         if not self.speaker_places:
             return rows
@@ -166,11 +166,11 @@ class Utterances(Cells):
         )
 
     def notices(self) -> list[str]:
-        """Returns a notice if the system reads speakers, of which the corpus knows none."""
+        """Returns a notice if the system reads speakers and the corpus has none."""
         if not self.speaker_places:
             return []
         if not any(speakers.names(self.corpus, slice(None))):
-            return ["speakers are unknown: everything is read as said by one speaker"]
+            return ["speakers are unknown: all utterances are read as those of one speaker"]
         spans = map(self.corpus.utterances, range(len(self.corpus.lengths)))
         heard = [len({*speakers.names(self.corpus, span)}) for span in spans]
         crowded = sum(count > self.speaker_places for count in heard)

@@ -82,7 +82,7 @@ def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
 def numbered(
     values: Sequence[int] | np.ndarray, place: str, notes: list[str] | None = None
 ) -> Labels:
-    """Returns classes of N integers from -1 (none), named `0`, `1`, ..., with a note on that."""
+    """Returns classes of N integers from -1 (none), named `0`, `1`, ..., with a note."""
     if notes is not None:
         notes.append("labels: named by their numbers, as the file does not say what they mean")
     classes = np.asarray(values)
