@@ -13,6 +13,7 @@ import numpy as np
 
 from configs import mman
 from experiments.benchmark.commands import case_read, case_start, case_sweep
+from experiments.benchmark.hearing import case_speakers
 from experiments.benchmark.measure import (
     conversations,
     measurement,
@@ -172,6 +173,7 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "sweep": case_sweep,
     "serve": case_serve,
     "soak": case_soak,
+    "speakers": case_speakers,
     "systems": case_systems,
     "tpu": case_tpu,
 }

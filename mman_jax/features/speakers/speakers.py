@@ -147,7 +147,10 @@ def cluster(vectors: np.ndarray, count: int | None, apart: float | None) -> np.n
     joined = hierarchy.fcluster(hierarchy.linkage(vectors, "ward"), count, "maxclust")
     # A turn that was joined too early moves to the cluster that is now nearest.
     centres = np.stack([vectors[joined == number].mean(0) for number in np.unique(joined)])
-    return vq.kmeans2(vectors, centres, minit="matrix", missing="raise")[1]
+    try:
+        return vq.kmeans2(vectors, centres, minit="matrix", missing="raise")[1]
+    except vq.ClusterError:  # a cluster lost all of its turns
+        return joined
 
 
 def _cut(samples: np.ndarray, time: tuple[float, float]) -> np.ndarray:
