@@ -7,7 +7,7 @@ speech in the same way as in the training corpus.
 columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
 until Ctrl-C. `--words=whisper:FOLDER` recognises the words of each utterance, if there are no
 subtitles; `--speakers` finds the speakers of a recording before the first utterance is predicted.
-Needs the extras `listen`, that of the model's features, and for words `words`.
+Needs the extra `listen`, the extra of the model's features, and `words` to recognise words.
 """
 
 import pathlib
@@ -82,7 +82,7 @@ def main() -> None:
     try:
         times = listening.answer(answerer, extraction, spoken, sys.stdout)
     except KeyboardInterrupt:
-        if _MICROPHONE.value:  # Ctrl-C between two reads
+        if _MICROPHONE.value:  # Ctrl-C may come between two reads
             return
         raise
     if not times and _INPUT.value:

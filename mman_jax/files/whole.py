@@ -37,7 +37,7 @@ def check_regular(path: str | pathlib.Path, expected: str) -> None:
 
 
 def regular_file(path: pathlib.Path, expected: str = "the path of a file") -> bool:
-    """Returns whether a file exists, which can then be read to its end and replaced.
+    """Returns whether a path is an existing regular file.
 
     Raises:
         InputError: The path is a folder, a named pipe, a device or a socket, or cannot be read.

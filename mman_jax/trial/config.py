@@ -52,8 +52,8 @@ class Field:
     """The declaration of a field.
 
     Attributes:
-        default: the value in `base`. For a type, the value is None or of this type; for None, the
-            system's recipe has the value.
+        default: the value in `base`. A type stands for an optional value of this type; None stands
+            for a value that the system's recipe sets.
         about: one-line description.
         allowed: a range, or all permitted values; None if the value is checked where it is used.
     """
@@ -70,9 +70,9 @@ FIELDS = {
     "first_seed": Field(0, "The first seed; the others follow it.", _NOT_NEGATIVE),
     "checkpoint_seconds": Field(60.0, "Seconds of work that may be lost.", _NOT_NEGATIVE),
     "parallel": Field("jit", "How seeds and rows are spread over devices: jit, or pmap."),
-    "mesh.seeds": Field(0, "Devices over which seeds are spread; 0: chosen, seeds first."),
-    "mesh.rows": Field(0, "Devices over which the rows of a batch are spread; 0: chosen."),
-    "distributed": Field("", "Processes: none; auto (TPU slice, Slurm); ADDRESS:PORT,COUNT,ID."),
+    "mesh.seeds": Field(0, "Devices over which seeds are spread; 0 chooses a number."),
+    "mesh.rows": Field(0, "Devices over which the rows of a batch are spread; 0 chooses a number."),
+    "distributed": Field("", "Processes: auto (TPU slice, Slurm) or ADDRESS:PORT,COUNT,ID."),
     "data.path": Field(str, "The corpus, in any known layout; by default a synthetic corpus."),
     "data.protocol": Field("auto", "Scored labels: auto, mman4, binary4, iemocap4, iemocap6."),
     "data.target": Field("", "Numbers to predict, separated by commas; by default labels."),
@@ -140,7 +140,7 @@ _SETTINGS = {
     "plateau.patience": Field(None, "Epochs without a lower loss that reduce the rate.", _COUNT),
     "plateau.factor": Field(None, "Factor by which the rate is reduced.", _BETWEEN),
 }
-"""Settings of stages and networks by the end of their paths; systems have the defaults."""
+"""Settings of stages and networks, by the last parts of their paths; systems set the defaults."""
 
 
 def base() -> ConfigDict:
@@ -275,7 +275,7 @@ def change(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
         fields: values by path, such as `train.batch`; a mapping is a group of fields. One number
             for several layers sets each of them.
     """
-    config = deepcopy(config).unlock()  # a path that is not set stays a placeholder of its type
+    config = deepcopy(config).unlock()  # None stays a placeholder of its type
     for path, value in fields.items():
         *groups, last = path.split(".")
         group = config
@@ -297,7 +297,7 @@ def _update(config: ConfigDict, values: Mapping[str, Any]) -> None:
 
 
 def _declaration(path: str) -> Field | None:
-    """Returns the declaration of a field, of `FIELDS` or by the end of its path."""
+    """Returns the declaration of a field, by its path or the last parts of its path."""
     if path in FIELDS:
         return FIELDS[path]
     *groups, last = path.split(".")

@@ -63,7 +63,7 @@ def claim(
     """Writes the config and the digests of the corpora, unless the folder has others.
 
     Args:
-        write: whether to write; of several processes, all but the first only check.
+        write: whether to write; only the first of several processes does.
 
     Raises:
         InputError: the folder belongs to another config or corpus.

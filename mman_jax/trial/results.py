@@ -1,4 +1,4 @@
-"""The content of `results.json`: scores from tallies alone (`Task.scores`), and by group."""
+"""The content of `results.json`: scores of parts and of groups."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -66,11 +66,11 @@ def _of_heads(
 def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any]) -> None:
     """Adds the 95 % intervals of test scores, and how much better the system is than the baseline.
 
-    The field `resampled` names the units over which they are.
+    The field `resampled` names the units that the intervals resample.
 
     Args:
-        scores: scores of `of_task`, and optionally the `baseline`; each test score with an interval
-            gets it as `interval`, and the baseline its `difference`.
+        scores: the result of `of_task`, optionally with the `baseline`; it receives an `interval`
+            for each test score, and the `difference` of the baseline.
     """
     heads = {"": (scores, analyses["answers"])}
     for name, answers in analyses.get("tower_answers", {}).items():
@@ -167,7 +167,7 @@ def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int
 
 
 def groups_of(corpus: Corpus, which: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the group [n] str of each selected utterance [n] int, by `PREFIX` and column."""
+    """Returns the groups [n] str of selected utterances [n] int, by column with `PREFIX`."""
     groups = {name: np.array(values) for name, values in corpus.groups.items()}
     columns = groups | corpus.traits()
     return {PREFIX + name: values[which] for name, values in sorted(columns.items())}
@@ -207,16 +207,16 @@ def group_scores(
     return columns
 
 
-def anonymous(told: Mapping[str, Any]) -> dict[str, Any]:
+def anonymous(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Replaces the names of speakers and sessions in the result of `group_scores` by numbers.
 
     In some corpora the names of conversations contain these names, and reports are published.
     """
-    columns = dict(told)
+    columns = dict(scores)
     for column in TOLD:
-        if column not in told:
+        if column not in scores:
             continue
-        scored = told[column]
+        scored = scores[column]
         names = {name: f"{column} {i}" for i, name in enumerate(scored["groups"], 1)}
         gap = scored["gap"]
         if gap:
