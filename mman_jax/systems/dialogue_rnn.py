@@ -341,7 +341,7 @@ def recur(
 
 
 def _forward(weights, memory, seen, states, turns):
-    count, first = len(seen), memory.shape[1]
+    count, first = seen.shape[0], memory.shape[1]
     memory = jnp.pad(memory, ((0, 0), (0, count), (0, 0)))
 
     def step(carry, x):
