@@ -107,7 +107,7 @@ class Extraction:
             for modality, fitted in self.fitted.items()
             for name, array in fitted.items()
         }
-        carded.write(path, flat, self.settings.to_json(), _CARD)
+        carded.write(path, flat, self.settings.to_json(), _CARD, make_folder=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":

@@ -185,7 +185,7 @@ def test_the_states_are_those_of_shorter_conversations():
     params, inputs, state, _ = draw(3)
     reset = draw_resets(3)
     (hidden, cell), last = LSTM(HIDDEN).apply(
-        {"params": params}, inputs, reset, None, state, method="states"
+        {"params": params}, inputs, reset, None, state, cells=True
     )
     np.testing.assert_array_equal(hidden, layer(params, inputs, state, reset)[0])
     for u in (1, 3):
