@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.errors import InputError, require
+from mman_jax.features import display
 from mman_jax.files.whole import check_regular
 
 SAMPLE_RATE = 16_000
@@ -161,8 +162,8 @@ def read_frames(
         with _naming(path):
             size_of_frame = {"width": width, "height": height, "interpolation": _SMOOTH}
             small = frame.reformat(format="rgb24", **size_of_frame)
-            # Phones store the rotation of pictures in the metadata.
-            picture = np.rot90(small.to_ndarray(), k=round(frame.rotation / 90))
+            # Phones store the orientation of pictures in the metadata.
+            picture = display.oriented(small.to_ndarray(), frame)
         frames += [picture] * number
     if not frames:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
@@ -336,12 +337,6 @@ def _check_sound(path: str | Path, samples: float) -> None:
         found = f"more than {samples / SAMPLE_RATE:.0f} s of sound"
         longest = _MOST_BYTES // 4 // SAMPLE_RATE
         raise InputError(path, found, f"at most {longest} s in one piece of a clip")
-
-
-def _scaled(frame: Any, side: int) -> tuple[int, int]:
-    """Returns height and width of a frame whose shorter side becomes `side` pixels."""
-    scale = side / min(frame.width, frame.height)
-    return max(side, round(scale * frame.height)), max(side, round(scale * frame.width))
 
 
 def _between(start: float | None, end: float | None) -> str:

@@ -8,7 +8,7 @@ from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.media import SAMPLE_RATE
 from mman_jax.features.speakers.speakers import UNKNOWN, Speakers
-from mman_jax.features.text.readers import Words
+from mman_jax.features.text.subtitles import Words
 from mman_jax.features.words import whisper
 from mman_jax.features.words.whisper import Recogniser
 

@@ -15,8 +15,8 @@ from mman_jax.features.manifest import parse_seconds
 from mman_jax.features.speakers.speakers import Speakers
 from mman_jax.features.speech import pauses
 from mman_jax.features.speech.pauses import Spoken
-from mman_jax.features.text import readers
-from mman_jax.features.text.readers import Words
+from mman_jax.features.text import subtitles
+from mman_jax.features.text.subtitles import Words
 from mman_jax.features.words import whisper
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.whole import check_regular
@@ -175,7 +175,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
     The columns of a CSV file are start, end (seconds) and transcript.
     """
     if path.suffix.lower() in (".srt", ".vtt"):
-        return readers.read_subtitles(path)
+        return subtitles.read(path)
     check_regular(path, "a CSV file in UTF-8")
     columns, rows = csv_tables.rows(path)
     if columns != _COLUMNS:

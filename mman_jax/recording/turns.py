@@ -14,7 +14,7 @@ from mman_jax.features.manifest import Utterance
 from mman_jax.features.speakers.speakers import Speakers
 from mman_jax.features.speech import prosody
 from mman_jax.features.speech.pauses import Spoken
-from mman_jax.features.text.readers import Words
+from mman_jax.features.text.subtitles import Words
 from mman_jax.features.visual import windows
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import lines, listening

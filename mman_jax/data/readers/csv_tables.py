@@ -1,5 +1,6 @@
 """CSV files by users: one row per utterance, with columns of features."""
 
+import codecs
 import csv
 import difflib
 import io
@@ -17,6 +18,7 @@ from mman_jax.data.readers import items
 from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest, reading
+from mman_jax.files import texts
 from mman_jax.files.whole import write_whole
 
 LAYOUT = "a CSV of utterances with columns of features"
@@ -24,6 +26,8 @@ LAYOUT = "a CSV of utterances with columns of features"
 _FEATURE = re.compile(r"(.+)_(\d{1,6})")
 _TARGETS, _GROUPS = "targets/", "groups/"
 _DELIMITERS = ",;\t"
+_EXCEL = b"sep="  # Excel may write its delimiter in a line before the header
+_UTF16 = codecs.BOM_UTF16_LE  # whose lines end in two bytes
 _LONGEST = 1 << 20
 """Largest number of characters of a header."""
 
@@ -37,12 +41,15 @@ _FACTS = {
 
 
 def header(path: Path) -> list[str]:
-    """Returns the cells of a file's first line; empty if it is not a CSV file in UTF-8."""
+    """Returns the cells of a file's header; empty if it is not a CSV file."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(_LONGEST)
-            cells = next(csv.reader([line], strict=True, delimiter=_delimiter(line)), [])
-            return [cell.strip() for cell in cells]
+        with path.open("rb") as file:
+            start = file.readline(_LONGEST)
+            if start.startswith(_EXCEL):
+                start = file.readline(_LONGEST)
+            line = texts.decode(start + file.read(len(start) % 2 and start.startswith(_UTF16)))
+        cells = next(csv.reader([line], strict=True, delimiter=_delimiter(line)), [])
+        return [cell.strip() for cell in cells]
     except (OSError, ValueError, csv.Error):
         return []
 
@@ -70,14 +77,14 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     Raises:
         InputError: The file is not a CSV file, has no rows, or a row has a wrong number of cells.
     """
-    with (
-        reading(path, "a CSV file in UTF-8", (OSError, ValueError, csv.Error)),
-        path.open(encoding="utf-8-sig", newline="") as file,
-    ):
+    with reading(path, "a CSV file in UTF-8", (OSError, ValueError, csv.Error)):
+        text = texts.decode(path.read_bytes())
+        excel = text.startswith(_EXCEL.decode())
+        file = io.StringIO(text.partition("\n")[2] if excel else text, newline="")
         delimiter = _delimiter(file.readline(_LONGEST))
         file.seek(0)
         lines = csv.reader(file, strict=True, delimiter=delimiter)
-        rows = [(lines.line_num, row) for row in lines if any(cell.strip() for cell in row)]
+        rows = [(lines.line_num + excel, row) for row in lines if any(cell.strip() for cell in row)]
     columns = [cell.strip() for cell in rows[0][1]] if rows else []
     for position, column in enumerate(columns):
         if column in columns[:position]:

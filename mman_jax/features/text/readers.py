@@ -1,13 +1,10 @@
-"""Readers of word vectors, subtitles, and words with times."""
+"""Readers of word vectors, and of words with times."""
 
-import codecs
 import dataclasses
-import html
 import itertools
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,13 +21,6 @@ COLUMNS = ("conversation_id", "utterance_id", "start", "end", "word")
 _VECTORS = "a word2vec file, text or binary, or a GloVe text file"
 _LONGEST = 1000  # largest number of bytes of a word
 _MOST_WORDS, _MOST_DIMENSIONS = 1 << 31, 1 << 14
-
-_SUBTITLES = "subtitles (.srt or .vtt) in UTF-8 or UTF-16"
-_MOST_BYTES = 16 << 20
-_CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
-_TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
-_TAG = re.compile(r"</?[\w:][^<>]*>|\{\\[^{}]*\}")
-_ENTITY = re.compile(r"&#?\w+;")
 
 _TIMED = "a CSV file in UTF-8 of the columns " + ",".join(COLUMNS)
 _ROUNDING = 0.05  # seconds by which a word may extend beyond its utterance
@@ -81,54 +71,6 @@ def check_vectors(path: str | Path) -> None:
     check_regular(path, _VECTORS)
     with reading(path, _VECTORS, (OSError,)), Path(path).open("rb") as file:
         _header(Path(path), file)
-
-
-class Words(NamedTuple):
-    """Words of a recording, between two times in seconds."""
-
-    start: float
-    end: float
-    words: str
-
-
-def read_subtitles(path: Path) -> list[Words]:
-    """Reads SubRip (.srt) or WebVTT (.vtt) subtitles with words, sorted by start.
-
-    Subtitles that overlap or extend past the end of the recording are unchanged: a word belongs to
-    the utterance in which the midpoint of its subtitle lies.
-    """
-    check_regular(path, _SUBTITLES)
-    if path.stat().st_size > _MOST_BYTES:
-        raise InputError(path, f"more than {_MOST_BYTES} bytes", _SUBTITLES)
-    with reading(path, _SUBTITLES, (OSError, ValueError)):
-        content = path.read_bytes()
-        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        lines = content.decode("utf-16" if utf16 else "utf-8-sig").splitlines()
-    subtitles: list[Words] = []
-    position = 0
-    while position < len(lines):
-        position += 1
-        if "-->" not in lines[position - 1]:
-            continue  # a number, a name, a note, or the head of the file
-        number = lines[position - 2].strip() if position > 1 else ""
-        start, end = _times(lines[position - 1], f"{path}: line {position}")
-        spoken: list[str] = []
-        while position < len(lines) and lines[position].strip():
-            if _TIMES.fullmatch(lines[position]):
-                # The last line may be the number of the next subtitle, without an empty line.
-                if number.isdecimal() and spoken and spoken[-1] == str(int(number) + 1):
-                    spoken.pop()
-                break
-            # Entities are decoded after formatting is removed.
-            plain = _TAG.sub("", lines[position])
-            spoken.append(_ENTITY.sub(lambda match: html.unescape(match[0]), plain).strip())
-            position += 1
-        words = " ".join(" ".join(spoken).split())
-        if words:
-            subtitles.append(Words(start, end, words))
-    if not subtitles:
-        raise InputError(path, "no subtitle with words", _SUBTITLES)
-    return sorted(subtitles)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,22 +157,6 @@ def _check_word(
     if end > last + slack:
         expected = f"at most {last:.2f} s, where {utterance.name} ends"
         raise InputError(f"{place}: end", f"{end:g} s", expected)
-    return start, end
-
-
-def _times(line: str, place: str) -> tuple[float, float]:
-    """Returns start and end of a subtitle, in seconds."""
-    match = _TIMES.fullmatch(line)
-    if not match:
-        expected = "times such as 00:00:01,500 --> 00:00:04,000"
-        raise InputError(place, f"{line.strip()!r:.80}", expected)
-    groups = match.groups()
-    start, end = (
-        int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(rest.ljust(3, "0")) / 1e3
-        for hours, minutes, seconds, rest in (groups[:4], groups[4:])
-    )
-    if not start < end:
-        raise InputError(place, f"from {start:g} s to {end:g} s", "an end after a start")
     return start, end
 
 

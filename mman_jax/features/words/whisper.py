@@ -9,7 +9,7 @@ import numpy as np
 
 from mman_jax.errors import InputError, require
 from mman_jax.features.media import SAMPLE_RATE
-from mman_jax.features.text.readers import Words
+from mman_jax.features.text.subtitles import Words
 
 PREFIX = "whisper:"
 

@@ -47,8 +47,12 @@ def test_separators_headers_and_further_columns(tmp_path):
         ',conversation,utterance,label,x_0,text,x_1\n0,a,1,joy,1,"a;b;c;d;e;f;g;h",2\n'
         "1,b,2,,3,d,4\n",
     )
-    for content in same:
-        assert read(tmp_path, content.encode()).fingerprint() == plain.fingerprint()
+    for content in (
+        *map(str.encode, same),
+        b"sep=;\r\n" + same[0].encode(),
+        same[1].encode("utf-16"),
+    ):
+        assert read(tmp_path, content).fingerprint() == plain.fingerprint()
     notes = read(tmp_path, same[-1].encode()).source_notes
     assert "columns left unread: '', text" in " ".join(notes)
 
@@ -66,7 +70,7 @@ REFUSED = {
     "split": (b"label,split,x_0\na,trian,1\n", ["line 2: split", "'trian'", "'train'?"]),
     "no rows": (b"label,x_0\n", ["no rows"]),
     "some cells": (b"label,x_0,x_1\na,1,\n", ["modality x", "nan in column 1"]),
-    "bytes": (b"label,x_0\n\xff,1\n", ["unreadable"]),
+    "bytes": ("label,x_0\n你好,1\n".encode("gbk"), ["unreadable"]),
     "one column": (b"label\na\n", ["no columns of features"]),
     "manifest": (b"conversation_id,utterance_id,path\na,b,c\n", ["a manifest of clips"]),
     "id twice": (b"conversation,utterance,x_0\na,u,1\na,u,2\n", ["utterance u", "twice"]),

@@ -1,4 +1,3 @@
-import codecs
 import os
 
 import numpy as np
@@ -8,7 +7,6 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.manifest import Utterance
 from mman_jax.features.text import readers
-from mman_jax.features.text.readers import Words
 
 TABLE = {
     "The": [9.0, 9.0, 9.0],
@@ -107,78 +105,6 @@ def test_vectors_are_checked_by_their_first_line(tmp_path):
     for read in (readers.check_vectors, lambda path: readers.read_vectors(path, {"the"})):
         with pytest.raises(InputError, match="none: no such file"):
             read(tmp_path / "none")
-
-
-SRT = """1
-00:00:01,500 --> 00:00:04,000
-<i>So</i> it
-goes.
-
-2
-01:00:00,000 --> 01:00:01,250 X1:40 X2:600
-{\\an8}Yes -> no
-
-3
-00:00:02,000 --> 00:00:03,000
--
-
-"""
-VTT = """WEBVTT - a talk
-
-NOTE nobody says this
-
-intro
-00:01.500 --> 00:04.000 align:start
-<v Ann>So it goes.</v>
-
-00:00:05.000 --> 00:00:06.000
-<c.loud></c>
-"""
-SAID = [Words(1.5, 4, "So it goes."), Words(2, 3, "-"), Words(3600, 3601.25, "Yes -> no")]
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (SRT.encode(), SAID),
-        (codecs.BOM_UTF8 + SRT.replace("\n", "\r\n").encode(), SAID),
-        (SRT.encode("utf-16"), SAID),
-        (VTT.encode(), SAID[:1]),
-        (
-            b"1\n00:01.000 --> 00:02.000\nhello\n2\n00:03.000 --> 00:04.000\nnumber\n3\n",
-            [Words(1, 2, "hello"), Words(3, 4, "number 3")],
-        ),
-        (
-            b"00:01.000 --> 00:02.000\ncount\n5\n00:03.000 --> 00:04.000\na --> b\n",
-            [Words(1, 2, "count 5"), Words(3, 4, "a --> b")],
-        ),
-        (
-            b"00:01.000 --> 00:02.000\nrock &amp; roll &lt;3&nbsp;AT&T if a < b and c > d\n",
-            [Words(1, 2, "rock & roll <3 AT&T if a < b and c > d")],
-        ),
-    ],
-    ids=range(7),
-)
-def test_subtitles(tmp_path, content, expected):
-    (tmp_path / "a.srt").write_bytes(content)
-    assert readers.read_subtitles(tmp_path / "a.srt") == expected
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ("Hällo".encode("latin-1"), "unreadable"),
-        (b"", "no subtitle with words"),
-        (b"start,end\n1,2\n", "no subtitle with words"),
-        (b"1\n00:00:02,000 --> soon\nyes\n", "line 2: '00:00:02,000 --> soon'"),
-        (b"\n00:03.000 --> 00:02.000\nyes\n", "line 2: from 3 s to 2 s"),
-    ],
-    ids=str,
-)
-def test_unusable_subtitles_are_refused(content, found, tmp_path):
-    (tmp_path / "a.vtt").write_bytes(content)
-    with pytest.raises(InputError, match=rf"a\.vtt.*{found}"):
-        readers.read_subtitles(tmp_path / "a.vtt")
 
 
 SPOKEN = (

@@ -12,7 +12,7 @@ from mman_jax.errors import InputError
 from mman_jax.features import media
 from mman_jax.features.media import SAMPLE_RATE
 from mman_jax.features.speech import pauses
-from mman_jax.features.text.readers import Words
+from mman_jax.features.text.subtitles import Words
 from mman_jax.features.words import whisper
 
 FOLDER, SPEECH = os.environ.get("MMAN_JAX_WHISPER"), os.environ.get("MMAN_JAX_SPEECH")
