@@ -33,10 +33,7 @@ _TRANSCRIPT = command.path_flag(
 )
 _ATTENTION = command.attention_flag()
 _CONTEXT = command.context_flag()
-_PAUSE = flags.DEFINE_float("pause", 0.5, "Seconds without speech that end an utterance.")
-_LONGEST = flags.DEFINE_float(
-    "longest", 20.0, "Seconds after which an utterance is cut, even in the middle of speech."
-)
+hearing.turns_flags()
 hearing.words_flags()
 hearing.speakers_flags()
 
@@ -70,7 +67,7 @@ def main() -> None:
         )
     extraction.settings.check()
     pauses.detector()
-    lengths = _PAUSE.value, _LONGEST.value
+    lengths = hearing.value("pause"), hearing.value("longest")
     notices: list[str] = []
     spoken: Iterable[Spoken]
     if speakers:

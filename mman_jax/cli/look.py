@@ -5,12 +5,12 @@ of each turn with the recording's median turn (louder, higher, faster, more vari
 `visual` it also describes the movement of the face. It shows the words if the recording's folder
 has subtitles (talk.srt, talk.vtt) or a table for `mman listen` (talk.csv). With `--checkpoint`, the
 folder of a finished run on a corpus of `mman extract`, it shows the model's predictions. Keys 1 to
-9 label turns, and the page saves the labels as a clips.csv for `mman extract`. `--labels=clips.csv`
-trains a small classifier on them, predicts all turns with it, and reports its accuracy. If
-`--input` is a folder, each recording in it gets a page, and an index links to them. Pages need no
-network. `--words=whisper:FOLDER` recognises the words where there are no subtitles, and
-`--speakers` finds who speaks; each speaker is then compared with their own median turn. Needs the
-extra `look`, and for words `words`.
+9 label turns, and the page saves them as a clips.csv for `mman extract`, JSON, subtitles or ELAN.
+`--labels=clips.csv` trains a small classifier on them, predicts all turns with it, and reports its
+accuracy. If `--input` is a folder, each recording in it gets a page, and an index links to them.
+Pages need no network. `--words=whisper:FOLDER` recognises the words where there are no subtitles,
+and `--speakers` finds who speaks; each speaker is then compared with their own median turn. Needs
+the extra `look`, and for words `words`.
 """
 
 import pathlib
@@ -40,6 +40,7 @@ _TRANSCRIPT = command.path_flag(
 )
 hearing.words_flags()
 hearing.speakers_flags()
+hearing.turns_flags()
 
 
 _Run = tuple[Answerer, Extraction] | tuple[None, None]
@@ -75,7 +76,7 @@ def main() -> None:
             failed[path.name] = str(error)
             print(f"left out: {error}")
     write_whole(target, page.render_index(target, pages, failed).encode(errors="replace"))
-    print(f"{len(pages)} recordings: {target}")
+    print(f"{page.counted(len(pages), 'recording')}: {target}")
 
 
 def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) -> list[Turn]:
@@ -90,7 +91,8 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) 
     recogniser, speakers = found
     recogniser = None if transcript else recogniser
     answerer, extraction = run
-    recording = turns.find(source, words, answerer, extraction, recogniser, speakers)
+    lengths = hearing.value("pause"), hearing.value("longest")
+    recording = turns.find(source, words, answerer, extraction, recogniser, speakers, *lengths)
     classes = answerer.classes if answerer else []
     calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)
     scores = None
@@ -100,7 +102,7 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) 
         classes = list(recording.turns[0].answer["probabilities"])
     text = page.render(source, recording, classes, calibrated, scores)
     write_whole(target, text.encode(errors="replace"))  # names of files may not be Unicode
-    print(f"{len(recording.turns)} turns: {target}")
+    print(f"{page.counted(len(recording.turns), 'turn')}: {target}")
     if scores:
         right = f"leave-one-out: {scores.right} of {scores.labelled} labelled turns right"
         print(f"{right}; always {scores.most_frequent!r}: {scores.most}")

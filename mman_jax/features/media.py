@@ -1,6 +1,5 @@
 """Clips as arrays: mono audio at 16 kHz, and frames at a set rate, in all formats of ffmpeg."""
 
-import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,38 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.errors import InputError, require
-from mman_jax.features import display
-from mman_jax.files.whole import check_regular
+from mman_jax.errors import InputError
+from mman_jax.features import decoding, display
+from mman_jax.features.decoding import SLACK, pyav
 
 SAMPLE_RATE = 16_000
 """Samples per second of all audio."""
 
-SLACK = 0.3
-"""Seconds by which a clip may end before its stated end, because of rounding and padding."""
-
-MOST_PIXELS = 8192 * 4320
-"""Largest number of pixels of a picture (8K). Decoders trust the claimed size of a small file."""
-
-_PRE_ROLL = 0.5  # seconds decoded before `start` and discarded, since codecs need earlier packets
 _GAP = 0.05  # seconds without audio that exceed the rounding of containers
 _LONGEST_GAP = 600  # seconds; a limit, since a wrong time could require much memory
 
 _MOST_BYTES = 1 << 30
 """Largest size of a returned array, since a small file can contain or claim hours of content."""
 
-_CLIP = "a clip with sound or picture that ffmpeg reads"
-_PICTURES = f"a clip that ffmpeg reads, of pictures of at most {MOST_PIXELS} pixels each"
-
+_SILENT = 1e-4  # of full scale
+_CANCELLED = 1e-4  # share of a mix in the energy of channels that cancel each other
 _SMOOTH = "BILINEAR"
-
-# Ffmpeg would decode any text as ANSI art, and playlists can name other files and hosts.
-_NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
-
-
-def pyav() -> Any:
-    """Imports PyAV, or raises an InputError."""
-    return require("av", "media", "reading clips", "PyAV")
 
 
 def read_audio(
@@ -47,6 +30,7 @@ def read_audio(
     start: float | None = None,
     end: float | None = None,
     channel: int | None = None,
+    track: int = 1,
 ) -> np.ndarray:
     """Reads the audio of a clip, [samples] float32 at `SAMPLE_RATE`.
 
@@ -54,16 +38,22 @@ def read_audio(
         path: see `read_channels`, also for gaps and errors.
         start: see `read_channels`.
         end: see `read_channels`.
-        channel: number of the channel, from 1; None: the mean of all channels.
+        channel: number of the channel, from 1; None: a mix of all channels: their mean, or the
+            centre and the mean of the others.
+        track: see `read_channels`.
     """
-    samples = read_channels(path, start, end, mix=channel is None)
+    samples = read_channels(path, start, end, channel is None, track)
     if channel is not None and channel > len(samples):
         raise InputError(path, f"no channel {channel}", f"at most {len(samples)}, the last one")
     return samples[(channel or 1) - 1]
 
 
 def read_channels(
-    path: str | Path, start: float | None = None, end: float | None = None, mix: bool = False
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    mix: bool = False,
+    track: int = 1,
 ) -> np.ndarray:
     """Reads the channels of a clip: [channels, samples] float32 at `SAMPLE_RATE`.
 
@@ -74,21 +64,22 @@ def read_channels(
         path: the clip.
         start: seconds into the clip; None for its beginning.
         end: seconds into the clip; None for its end.
-        mix: whether to average over the channels, which are one then.
+        mix: whether to mix the channels, which are one then; see `read_audio`.
+        track: number of the track of sound, from 1.
 
     Raises:
-        InputError: the file is not a clip, is damaged, has no audio, ends before `end`, has a gap
-            of over ten minutes, or is too long for one array (over four hours).
+        InputError: the file is not a clip, is damaged, has no such track, is silent where another
+            track may not be, ends before `end`, has a gap of over ten minutes, or is too long for
+            one array (over four hours).
     """
-    av = pyav()
-    # Channels are mixed here: ffmpeg's own mix to mono is louder by the square root of two.
-    # They are interleaved ("flt"): PyAV misreads separate planes of eight or more channels.
-    resampler = av.AudioResampler("flt", None, SAMPLE_RATE)
+    resampler = _Resampler(mix)
     chunks: list[np.ndarray] = []
     first: float | None = None
     count, channels = 0.0, 1  # samples so far
-    with _open_clip(path) as container:
-        for frame, time in _decode(container, "audio", path, start, end):
+    with decoding.open_clip(path) as container:
+        stream = decoding.stream(container, "audio", path, track)
+        tracks = len(container.streams.audio)
+        for frame, time in decoding.decode(container, stream, path, start, end):
             if first is None:
                 first, channels = time, 1 if mix else frame.layout.nb_channels
             missing = round((time - first) * SAMPLE_RATE - count)
@@ -101,11 +92,13 @@ def read_channels(
                 chunks.append(np.zeros((missing, channels), np.float32))
             count += frame.samples / frame.sample_rate * SAMPLE_RATE
             _check_sound(path, channels * count)
-            with _naming(path):
-                chunks += [_samples(part, mix) for part in resampler.resample(frame)]
+            with decoding.naming(path):
+                chunks += resampler.add(frame)
         if first is not None:
-            with _naming(path):
-                chunks += [_samples(part, mix) for part in resampler.resample(None)]
+            with decoding.naming(path):
+                chunks += resampler.end()
+    if len({chunk.shape[1] for chunk in chunks}) > 1:
+        raise InputError(path, "a number of channels that changes", "the same channels throughout")
     samples = np.concatenate([np.zeros((0, channels), np.float32), *chunks])
     # Positions are relative to the first sample, even if the stream starts late.
     skip, stop = (
@@ -117,6 +110,8 @@ def read_channels(
         raise InputError(path, f"no sound{_between(start, end)}", "at least one sample")
     if not np.isfinite(samples).all():
         raise InputError(path, "sound that is not finite", "finite samples")
+    if tracks > 1 and np.abs(samples).max() < _SILENT:
+        raise InputError(path, f"track {track} of {tracks} is silent", "another track of sound")
     return np.ascontiguousarray(samples.T, np.float32)
 
 
@@ -145,21 +140,21 @@ def read_frames(
     """
     frames: list[np.ndarray] = []
     first, size = 0, 0
-    for frame, number in _timed_frames(path, rate, start, end):
+    for frame, number, aspect in _timed_frames(path, rate, start, end):
         last = first + number
         if chosen is not None:
             number = int(np.searchsorted(chosen, last) - np.searchsorted(chosen, first))
         first = last
         if not number:
             continue
-        height, width = _scaled(frame, side)
+        height, width = display.size(frame, aspect, side)
         size += number * height * width * 3
         if size > _MOST_BYTES:
             number_known = f"{last} frames or more" if chosen is None else "too many frames"
             found = f"{number_known} of {width} x {height} pixels, {rate:g} a second"
             expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
             raise InputError(path, found, expected)
-        with _naming(path):
+        with decoding.naming(path):
             size_of_frame = {"width": width, "height": height, "interpolation": _SMOOTH}
             small = frame.reformat(format="rgb24", **size_of_frame)
             # Phones store the orientation of pictures in the metadata.
@@ -176,7 +171,7 @@ def count_frames(
     path: str | Path, rate: float, start: float | None = None, end: float | None = None
 ) -> int:
     """Counts the frames that `read_frames` would find, with the same errors."""
-    count = sum(number for _, number in _timed_frames(path, rate, start, end))
+    count = sum(number for _, number, _ in _timed_frames(path, rate, start, end))
     if not count:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
     return count
@@ -195,7 +190,7 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 def claimed_seconds(path: str | Path) -> float:
     """Returns the claimed duration of a clip; infinite if there is none, or it cannot be opened."""
     try:
-        with _open_clip(path) as container:
+        with decoding.open_clip(path) as container:
             return container.duration / 1e6 if container.duration else math.inf
     except InputError:  # reported when the clip is measured
         return math.inf
@@ -203,133 +198,73 @@ def claimed_seconds(path: str | Path) -> float:
 
 def _timed_frames(
     path: str | Path, rate: float, start: float | None, end: float | None
-) -> Iterator[tuple[Any, int]]:
-    """Yields each frame of a clip, and the number of times `start + k / rate` that it covers."""
+) -> Iterator[tuple[Any, int, Any]]:
+    """Yields each frame, the number of times `start + k / rate` that it covers, and its aspect."""
     begin, count = start or 0.0, 0
     current, shown_until = None, 0.0
 
     def until(time: float) -> int:
         return max(count, math.ceil((time - 1e-6 - begin) * rate))
 
-    with _open_clip(path) as container:
-        for frame, time in _decode(container, "video", path, start, end):
+    with decoding.open_clip(path) as container:
+        stream = decoding.stream(container, "video", path)
+        aspect = stream.sample_aspect_ratio
+        for frame, time in decoding.decode(container, stream, path, start, end):
             if current is not None:
-                yield current, until(time) - count
+                yield current, until(time) - count, aspect
                 count = until(time)
-            current, shown_until = frame, time + _duration(frame, container)
+            current, shown_until = frame, time + decoding.duration(frame, stream)
     if current is not None:
         time = shown_until if end is None else min(end, max(shown_until, end - SLACK))
-        yield current, until(time) - count
+        yield current, until(time) - count, aspect
 
 
-@contextlib.contextmanager
-def _naming(path: str | Path, expected: str = _CLIP) -> Iterator[None]:
-    """Turns ffmpeg's errors into an InputError that names the file."""
-    try:
-        yield
-    except (pyav().FFmpegError, OSError, ValueError, LookupError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(path, f"cannot be decoded ({reason})", expected) from error
+class _Resampler:
+    """Resampling of frames whose rate and channels may change."""
+
+    def __init__(self, mix: bool):
+        self._mix = mix
+        self._form: tuple[Any, ...] = ()
+        self._resampler: Any = None
+
+    def add(self, frame: Any) -> list[np.ndarray]:
+        """Returns samples [samples, channels] float32 that are ready after another frame."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        chunks = []
+        if form != self._form:
+            chunks = self.end()
+            # Channels are mixed here: ffmpeg's own mix to mono is louder by the square root of two.
+            # They are interleaved ("flt"): PyAV misreads separate planes of eight or more channels.
+            self._form = form
+            self._resampler = pyav().AudioResampler("flt", None, SAMPLE_RATE)
+        return chunks + [self._samples(part) for part in self._resampler.resample(frame)]
+
+    def end(self) -> list[np.ndarray]:
+        """Returns the last samples."""
+        ended = self._resampler.resample(None) if self._resampler else []
+        return [self._samples(part) for part in ended]
+
+    def _samples(self, frame: Any) -> np.ndarray:
+        samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+        return _mixed(samples, frame.layout) if self._mix else samples
 
 
-@contextlib.contextmanager
-def _open_clip(path: str | Path) -> Iterator[Any]:
-    """Opens a clip with PyAV, or raises an InputError."""
-    av = pyav()
-    path = Path(path)
-    check_regular(path, _CLIP)
-    if not path.stat().st_size:
-        raise InputError(path, "an empty file", _CLIP)
-    with contextlib.ExitStack() as stack:
-        with _naming(path):
-            # With an open file and no protocols, a clip cannot make ffmpeg open other files.
-            file = stack.enter_context(path.open("rb"))
-            options = {"protocol_whitelist": "none", "max_pixels": str(MOST_PIXELS)}
-            container = stack.enter_context(av.open(file, options=options))
-        if container.format.name in _NO_CLIPS:
-            raise InputError(path, f"no clip ({container.format.long_name})", _CLIP)
-        yield container
+def _mixed(samples: np.ndarray, layout: Any) -> np.ndarray:
+    """Mixes channels [samples, channels] to [samples, 1].
 
-
-def _decode(
-    container: Any, kind: str, path: str | Path, start: float | None, end: float | None
-) -> Iterator[tuple[Any, float]]:
-    """Yields frames and times of the first stream of a kind, from just before `start` to `end`.
-
-    `kind` is `audio` or `video`. An InputError reports a stream that is missing or damaged, ends
-    before `end`, or has too large pictures.
+    Voices of films are in the centre alone. Of channels that cancel each other, the first is taken.
     """
-    streams = getattr(container.streams, kind)
-    what = {"audio": "sound", "video": "picture"}[kind]
-    if not streams:
-        raise InputError(path, f"no {what}", f"a clip with {what}")
-    stream = streams[0]
-    if kind == "video":
-        coder = stream.codec_context
-        if coder.width * coder.height > MOST_PIXELS:
-            raise InputError(path, f"pictures of {coder.width} x {coder.height} pixels", _PICTURES)
-        # Later pictures may be larger than the container claims.
-        coder.options = {**coder.options, "max_pixels": str(MOST_PIXELS)}
-    expected = _PICTURES if kind == "video" else _CLIP
-    origin = (container.start_time or 0) / 1e6
-    if start is not None and start > _PRE_ROLL:
-        with _naming(path):
-            position = int((start - _PRE_ROLL + origin) / stream.time_base)
-            container.seek(position, stream=stream, backward=True)
-    reached, decoded = 0.0, 0.0
-    with _naming(path):
-        packets = container.demux()
-    while True:
-        with _naming(path):
-            packet = next(packets, None)
-        if packet is None:
-            break
-        if packet.pts is not None:
-            until = (packet.pts + (packet.duration or 0)) * packet.time_base
-            reached = max(reached, float(until) - origin)
-        if packet.stream is not stream:
-            continue
-        try:
-            with _naming(path, expected):
-                frames = packet.decode()
-        except InputError:
-            # Packets before `start` may depend on earlier ones.
-            if start is None or reached > start:
-                raise
-            continue
-        for frame in frames:
-            if frame.time is None:
-                raise InputError(path, f"{what} without times", _CLIP)
-            time = float(frame.time) - origin
-            if end is not None and time >= end:
-                return
-            decoded = time + _duration(frame, container)
-            if start is None or kind == "video" or decoded > start:
-                yield frame, time
-    if end is not None:
-        if decoded < end - SLACK:
-            raise InputError(path, f"its {what} ends at {decoded:.2f} s", f"{end:g} s, the end")
-        return
-    claimed = (container.duration or 0) / 1e6
-    if reached < claimed - SLACK:
-        found = f"truncated: it ends at {reached:.2f} of {claimed:.2f} s"
-        raise InputError(path, found, "a complete clip")
-
-
-def _duration(frame: Any, container: Any) -> float:
-    """Returns the duration of a frame in seconds."""
-    if hasattr(frame, "samples"):
-        return frame.samples / frame.sample_rate
-    if frame.duration:
-        return float(frame.duration * frame.time_base)
-    rate = container.streams.video[0].average_rate
-    return float(1 / rate) if rate else 0.04
-
-
-def _samples(frame: Any, mix: bool) -> np.ndarray:
-    """Returns a frame's channels, or their mean, [samples, channels] float32."""
-    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
-    return samples.mean(1, keepdims=True) if mix else samples
+    names = [channel.name for channel in layout.channels]
+    mixed = samples.mean(1, keepdims=True)
+    if "FC" in names and len(names) > 1:
+        centre = names.index("FC")
+        others = [n for n, name in enumerate(names) if name not in ("FC", "LFE")]
+        mixed = samples[:, centre : centre + 1]
+        if others:
+            mixed = mixed + samples[:, others].mean(1, keepdims=True)
+    if np.square(mixed).mean() < _CANCELLED * np.square(samples).mean():
+        return samples[:, :1]
+    return mixed
 
 
 def _check_sound(path: str | Path, samples: float) -> None:

@@ -27,6 +27,7 @@ class LeaveOneOut(NamedTuple):
     most_frequent: str  # label
     most: int  # turns with this label
     chance: float  # turns that are right on average if the labels are shuffled
+    single: int  # labels that occur once
 
 
 def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance]:
@@ -86,8 +87,10 @@ def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
         }
         predicted.append(dataclasses.replace(turn, answer=answer, label=label))
     right = int((probabilities[rows].argmax(1) == numbers).sum())
-    name, most = collections.Counter(labels[i] for i in rows).most_common(1)[0]
+    counts = collections.Counter(labels[i] for i in rows)
+    name, most = counts.most_common(1)[0]
     interval = leave_one_out.interval(right, len(rows))
     chance = leave_one_out.by_chance(sounds, numbers, count)
-    scores = LeaveOneOut(right, len(rows), interval, name, most, chance)
+    single = list(counts.values()).count(1)
+    scores = LeaveOneOut(right, len(rows), interval, name, most, chance, single)
     return turns._replace(turns=predicted), scores

@@ -3,9 +3,11 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const player = document.getElementById("player");
 const line = document.getElementById("line");
 const list = document.getElementById("turns");
+const typed = document.getElementById("labels");
 const labels = data.turns.map((turn) => turn.label);
 const hue = (name) => (data.classes.length ? (360 * data.classes.indexOf(name)) / data.classes.length : 225);
-const last = data.turns[data.turns.length - 1].end;
+const last = Math.max(...data.turns.map((turn) => turn.end));
+const speakers = [...new Set(data.turns.map((turn) => turn.speaker))];
 const cursor = document.createElement("i");
 let current = -1;
 
@@ -17,6 +19,8 @@ function element(kind, text, parent) {
 }
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 const duration = () => (Number.isFinite(player.duration) ? Math.max(player.duration, last) : last);
+const names = () => typed.value.split(",").map((n) => n.trim()).filter(Boolean);
+const alone = (name) => data.turns.filter((turn) => turn.label === name).length === 1;
 
 const rows = data.turns.map((turn, index) => {
   const row = element("li", "", list);
@@ -26,6 +30,8 @@ const rows = data.turns.map((turn, index) => {
   element("b", turn.label, row).hidden = !turn.label;
   const answer = turn.answer;
   if (answer.unfamiliar) element("small", "unlike the training data", row);
+  if (data.learnt && turn.label && alone(turn.label))
+    element("small", "no other turn has this label, so its prediction cannot be right", row);
   if (answer.label) {
     const bars = element("div", "", row);
     bars.className = "bars";
@@ -42,25 +48,49 @@ const rows = data.turns.map((turn, index) => {
       element("small", "listened to " + keys.map((k) => `${k} ${Math.round(100 * mean(k))} %`).join(", "), row);
     }
   }
-  element("em", turn.manner.join(", "), row);
+  element("em", turn.manner.join(", ") || "close to the median turn", row);
   row.onclick = () => seek(index);
   return row;
 });
 const marks = data.turns.map((turn, index) => {
   const mark = element("button", "", line);
   mark.style.setProperty("--hue", hue(turn.answer.label));
-  mark.title = [clock(turn.start), turn.answer.label, ...turn.manner].filter(Boolean).join(", ");
+  mark.style.setProperty("--lane", speakers.indexOf(turn.speaker));
+  mark.title = [clock(turn.start), turn.speaker, turn.answer.label, ...turn.manner].filter(Boolean).join(", ");
   mark.onclick = () => seek(index);
   return mark;
 });
+line.style.setProperty("--lanes", speakers.length);
+speakers.forEach((name, lane) => element("small", name, line).style.setProperty("--lane", lane));
 line.append(cursor);
 
+// Both drawings have a width of 1000 and a height of 100.
+const legend = document.getElementById("legend");
+for (const name of data.classes) {
+  const entry = element("span", name, legend);
+  entry.style.setProperty("--hue", hue(name));
+}
+function draw() {
+  const x = (seconds) => (1000 * seconds) / duration();
+  const width = x(last) / data.peaks.length;
+  const heights = data.peaks.map((peak, i) => `M${i * width} ${50 - peak / 2}V${50 + peak / 2}`);
+  document.getElementById("wave").innerHTML = `<path d="${heights.join("")}"/>`;
+  const curves = data.classes.map((name) => {
+    const points = data.turns.map((turn) => {
+      const y = 100 - 100 * turn.answer.probabilities[name];
+      return `${x(turn.start)},${y} ${x(turn.end)},${y}`;
+    });
+    return `<polyline style="--hue: ${hue(name)}" points="${points.join(" ")}"/>`;
+  });
+  document.getElementById("curves").innerHTML = curves.join("");
+}
 function place() {
   const total = duration();
   data.turns.forEach((turn, index) => {
     marks[index].style.left = `${(100 * turn.start) / total}%`;
     marks[index].style.width = `${(100 * (turn.end - turn.start)) / total}%`;
   });
+  draw();
   follow();
 }
 function follow() {
@@ -78,14 +108,47 @@ function seek(index) {
   player.currentTime = data.turns[index].start;
   show(index);
 }
+function badge(index) {
+  const node = rows[index].querySelector("b");
+  node.textContent = labels[index];
+  node.hidden = !labels[index];
+}
 function label(name) {
   labels[current] = labels[current] === name ? "" : name;
-  const badge = rows[current].querySelector("b");
-  badge.textContent = labels[current];
-  badge.hidden = !labels[current];
+  badge(current);
+  store();
 }
-const names = () => document.getElementById("labels").value.split(",").map((n) => n.trim()).filter(Boolean);
+
+// The browser keeps the labels, until a page with other turns or other first labels is opened.
+const key = `mman look ${data.path}`;
+const first = JSON.stringify(data.turns.map((turn) => [turn.start, turn.end, turn.label]));
+function store() {
+  try {
+    localStorage.setItem(key, JSON.stringify({ first, labels, typed: typed.value }));
+  } catch {
+    document.getElementById("unsaved").hidden = false;
+  }
+}
+function restore() {
+  let stored = null;
+  try {
+    stored = JSON.parse(localStorage.getItem(key));
+  } catch {
+    return;
+  }
+  if (!stored) return;
+  const shown = typed.value;
+  typed.value = stored.typed;
+  if (!data.classes.every((name) => names().includes(name))) typed.value = shown;
+  if (stored.first !== first) return;
+  stored.labels.forEach((name, index) => {
+    labels[index] = name;
+    badge(index);
+  });
+}
+
 const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+const escaped = (text) => text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 // A clips.csv that `extract` takes; a turn without a label is context.
 function table() {
@@ -97,21 +160,62 @@ function table() {
       ...known.map((name) => value(turn, name))]);
   return [[...head, ...known], ...lines].map((row) => row.map(cell).join(",") + "\n").join("");
 }
+function json() {
+  const turns = data.turns.map((turn, i) => ({ ...turn, label: labels[i] }));
+  return JSON.stringify({ recording: data.path, turns }, null, 1) + "\n";
+}
+// Subtitles of the words, with the speaker before and the label or the prediction after them.
+function subtitles() {
+  const time = (s) => new Date(Math.round(1000 * s)).toISOString().slice(11, 23).replace(".", ",");
+  const text = (turn, i) => {
+    const about = labels[i] || turn.answer.label;
+    return (turn.speaker ? `${turn.speaker}: ` : "") + [turn.words, about && `(${about})`].filter(Boolean).join(" ");
+  };
+  return data.turns.map((turn, i) => [turn, text(turn, i)]).filter(([, words]) => words)
+    .map(([turn, words], i) => `${i + 1}\n${time(turn.start)} --> ${time(turn.end)}\n${words}\n\n`).join("");
+}
+// ELAN's annotations: tiers of words, labels and predictions for each speaker.
+function elan() {
+  const slots = data.turns.flatMap((turn) => [turn.start, turn.end]);
+  const tiers = [];
+  let count = 0;
+  for (const speaker of speakers) {
+    const kinds = { words: (i) => data.turns[i].words, label: (i) => labels[i], prediction: (i) => data.turns[i].answer.label };
+    for (const [kind, value] of Object.entries(kinds)) {
+      const annotations = data.turns.map((turn, i) => (turn.speaker === speaker && value(i) ?
+        `<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a${++count}" TIME_SLOT_REF1="ts${2 * i + 1}" TIME_SLOT_REF2="ts${2 * i + 2}">` +
+        `<ANNOTATION_VALUE>${escaped(value(i))}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>\n` : "")).join("");
+      const name = escaped(speaker ? `${kind} ${speaker}` : kind);
+      tiers.push(`<TIER LINGUISTIC_TYPE_REF="default" PARTICIPANT="${escaped(speaker)}" TIER_ID="${name}">\n${annotations}</TIER>\n`);
+    }
+  }
+  return `<?xml version="1.0" encoding="UTF-8"?>\n` +
+    `<ANNOTATION_DOCUMENT AUTHOR="" DATE="${new Date().toISOString()}" FORMAT="3.0" VERSION="3.0">\n` +
+    `<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">\n` +
+    `<MEDIA_DESCRIPTOR MEDIA_URL="${escaped(encodeURI(data.path))}" MIME_TYPE="${data.kind}"/>\n</HEADER>\n<TIME_ORDER>\n` +
+    slots.map((s, i) => `<TIME_SLOT TIME_SLOT_ID="ts${i + 1}" TIME_VALUE="${Math.round(1000 * s)}"/>\n`).join("") +
+    `</TIME_ORDER>\n${tiers.join("")}<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" TIME_ALIGNABLE="true"/>\n` +
+    `</ANNOTATION_DOCUMENT>\n`;
+}
+const formats = { csv: table, json, srt: subtitles, eaf: elan };
 document.getElementById("save").onclick = () => {
+  const suffix = document.getElementById("format").value;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
-  link.download = "clips.csv";
+  link.href = URL.createObjectURL(new Blob([formats[suffix]()], { type: "text/plain" }));
+  link.download = suffix === "csv" ? "clips.csv" : `${data.name}.${suffix}`;
   link.click();
   URL.revokeObjectURL(link.href);
 };
 document.addEventListener("keydown", (event) => {
-  if (event.target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (/INPUT|SELECT/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = /^[1-9]$/.test(event.key) && names()[Number(event.key) - 1];
   if (name && current >= 0) label(name);
   if (event.key === "ArrowDown" && current + 1 < rows.length) seek(current + 1);
   if (event.key === "ArrowUp" && current > 0) seek(current - 1);
   if (event.key.startsWith("Arrow")) event.preventDefault();
 });
+typed.addEventListener("change", store);
 player.addEventListener("timeupdate", follow);
 player.addEventListener("loadedmetadata", place);
+restore();
 place();

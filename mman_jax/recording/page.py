@@ -38,9 +38,17 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 """
 _BODY = """<p id="about">{about}</p>
 {player}
+<p id="legend"></p>
+<svg id="curves" viewBox="0 0 1000 100" preserveAspectRatio="none" aria-label="Probabilities"></svg>
+<svg id="wave" viewBox="0 0 1000 100" preserveAspectRatio="none" aria-label="Waveform"></svg>
 <div id="line" aria-label="Timeline"></div>
 <p><label>Labels, keys 1 to 9: <input id="labels" value="{labels}"></label>
-<button id="save">Save clips.csv</button></p>
+<label>Save as <select id="format"><option value="csv">clips.csv</option>
+<option value="json">JSON</option><option value="srt">subtitles</option>
+<option value="eaf">ELAN</option></select></label> <button id="save">Save</button><br>
+<small>Click a turn, then press a key to label it; the same key removes the label. Your browser
+keeps the labels. <b id="unsaved" hidden>It does not: save them before you close the
+page.</b></small></p>
 <ol id="turns"></ol>
 <footer>{use}</footer>
 <script type="application/json" id="data">{data}</script>
@@ -61,14 +69,26 @@ _CALIBRATED = (
 _UNCALIBRATED = "Probabilities are not calibrated: they may be too high."
 _LABELLED = (
     "Trained on your {labelled} labels, for this recording only. Leave-one-out accuracy: {right} "
-    "of {labelled} ({share:.0%}; 95 % interval {low:.0%} to {high:.0%}); on average {chance:.1f} "
-    "with shuffled labels, and {most} if the answer is always “{most_frequent}”. A labelled turn "
-    "shows the answer of the classifier that was trained without it."
+    "of {labelled} ({share:.0f} %, 95 % interval {low:.0f} to {high:.0f} %); on average "
+    "{chance:.1f} with shuffled labels, and {most} if the answer is always “{most_frequent}”. A "
+    "labelled turn shows the answer of the classifier that was trained without it."
 )
+_SINGLE = "{} of the labels occurs once, so its turn cannot be right."
+_SINGLES = "{} of the labels occur once, so their turns cannot be right."
 _TABLE = """<table>
 <tr><th>recording</th><th>turns</th><th>seconds of speech</th><th>answers</th></tr>
 {rows}
 </table>"""
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun.
+
+    Examples:
+        >>> counted(1, "turn"), counted(2, "turn")
+        ('1 turn', '2 turns')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def check_size(path: pathlib.Path) -> None:
@@ -106,7 +126,10 @@ def render(
     data = {
         "name": path.stem,
         "path": path.name,
+        "kind": kind,
         "classes": list(classes),
+        "learnt": scores is not None,
+        "peaks": turns.peaks,
         "turns": [dataclasses.asdict(turn) for turn in turns.turns],
     }
     # A transcript must not close the script element.
@@ -134,7 +157,7 @@ def render_index(
     for name, reason in failed.items():
         cells = f'<td>{html.escape(name)}</td><td colspan="3">{html.escape(reason)}</td>'
         rows.append(f"<tr>{cells}</tr>")
-    return _framed(f"{len(pages)} recordings", _TABLE.format(rows="\n".join(rows)))
+    return _framed(counted(len(pages), "recording"), _TABLE.format(rows="\n".join(rows)))
 
 
 def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
@@ -150,8 +173,12 @@ def _row(index: pathlib.Path, page: pathlib.Path, turns: Sequence[Turn]) -> str:
 
 def _about(classes: Sequence[str], calibrated: bool, scores: LeaveOneOut | None) -> str:
     if scores:
-        (low, high), share = scores.interval, scores.right / scores.labelled
-        return _LABELLED.format(**scores._asdict(), share=share, low=low, high=high)
+        low, high = (100 * bound for bound in scores.interval)
+        share = 100 * scores.right / scores.labelled
+        text = _LABELLED.format(**scores._asdict(), share=share, low=low, high=high)
+        if scores.single:
+            text += " " + (_SINGLE if scores.single == 1 else _SINGLES).format(scores.single)
+        return text
     if not classes:
         return _WITHOUT
     return f"{_WITH} {_CALIBRATED if calibrated else _UNCALIBRATED}"

@@ -20,6 +20,8 @@ from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
 
+_PEAKS = 1000  # of a waveform
+
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
@@ -41,6 +43,7 @@ class Turns(NamedTuple):
     turns: list[Turn]  # N, in order
     sounds: np.ndarray  # [N, D] float32, the features `prosody.NAMES` of each turn
     notes: list[str]  # sentences about words, speakers and missing measurements
+    peaks: Sequence[int] = ()  # of the waveform up to the last turn's end, 0 to 100; silent between
 
 
 def find(
@@ -50,14 +53,16 @@ def find(
     extraction: Extraction | None = None,
     recogniser: Recogniser | None = None,
     speakers: Speakers | None = None,
+    pause: float = 0.5,
+    longest: float = 20.0,
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
     `answerer` is a trained model and `extraction` its feature extraction; without them, the turns
-    have no predictions. For `recogniser` and `speakers` see `listening.turns`. An InputError is
-    raised if there is no recording, if it contains no speech, or if a library is missing.
+    have no predictions. For the other arguments see `listening.turns`. An InputError is raised if
+    there is no recording, if it contains no speech, or if a library is missing.
     """
-    spoken, notices = listening.turns(path, words, recogniser, speakers)
+    spoken, notices = listening.turns(path, words, recogniser, speakers, pause, longest)
     notes = [f"{notice[0].upper()}{notice[1:]}." for notice in notices]
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn in spoken]
     sounds = np.stack([prosody.statistics(turn.samples) for turn in spoken])
@@ -82,12 +87,12 @@ def find(
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
         answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
-            notes.append(f"The video ends before the sound: {unseen} turns have no pictures.")
+            notes.append(f"The video ends before the sound; turns without pictures: {unseen}.")
     turns = [
         Turn(*time, turn.words, manner, answer, speaker=turn.speaker, channel=turn.channel)
         for time, turn, manner, answer in zip(times, spoken, descriptions, answers, strict=True)
     ]
-    return Turns(turns, sounds, notes)
+    return Turns(turns, sounds, notes, _peaks(spoken))
 
 
 def _answers(
@@ -113,6 +118,17 @@ def _answers(
         state, answer = answerer.step(state, features, turn.speaker)
         answers.append(lines.fields(answer))
     return answers, unseen
+
+
+def _peaks(spoken: Sequence[Spoken]) -> list[int]:
+    """Returns the largest amplitudes of equal parts of the time, as shares of 100."""
+    seconds = max(turn.end for turn in spoken)
+    peaks = np.zeros(_PEAKS)
+    for turn in spoken:
+        times = turn.start + np.arange(len(turn.samples)) / media.SAMPLE_RATE
+        parts = np.minimum((times / seconds * _PEAKS).astype(int), _PEAKS - 1)
+        np.maximum.at(peaks, parts, np.abs(turn.samples))
+    return (100 * peaks / max(peaks.max(), 1e-9)).round().astype(int).tolist()
 
 
 def _face(path: pathlib.Path, start: float, end: float) -> np.ndarray:

@@ -153,3 +153,79 @@ def test_channels_are_averaged(channels, tmp_path):
     samples = media.read_audio(tmp_path / "a.wav")
     assert samples.shape == (16000,)
     np.testing.assert_allclose(samples[::2], tone.mean(1) / 32768, atol=2e-3)
+
+
+def test_the_centre_is_kept_and_channels_that_cancel_are_not_mixed(tmp_path):
+    tone = np.sin(np.arange(8192) / 20)
+    for layout, weights, expected in (
+        ("5.1", [0, 0, 1, 0, 0, 0], 1.0),
+        ("5.1", [1, 1, 0, 1, 0, 0], 0.5),  # the fourth is the subwoofer
+        ("stereo", [1, -1], 1.0),
+        ("stereo", [1, 0], 0.5),
+    ):
+        with clips.av.open(str(tmp_path / "a.mkv"), "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=16000, layout=layout)
+            pcm = (tone[:, None] * weights * 10000).astype(np.int16)
+            container.mux(stream.encode(clips.audio_frame(pcm.reshape(1, -1), 16000, 0, layout)))
+            container.mux(stream.encode())
+        samples = media.read_audio(tmp_path / "a.mkv")
+        np.testing.assert_allclose(samples, expected * tone * 10000 / 32768, atol=1e-3)
+
+
+@pytest.mark.parametrize("codec", ["libmp3lame", "flac"])
+def test_rate_and_channels_may_change_inside_a_file(tmp_path, codec):
+    suffix = {"libmp3lame": ".mp3", "flac": ".ogg"}[codec]
+    parts = []
+    for rate, layout, pitch in ((22050, "mono", 300), (44100, "stereo", 1200)):
+        path = tmp_path / f"{rate}{suffix}"
+        with clips.av.open(str(path), "w", options={"write_xing": "0"}) as container:
+            stream = container.add_stream(codec, rate=rate, layout=layout)
+            channels = stream.layout.nb_channels
+            for start in range(0, 2 * rate, 1152):
+                times = np.arange(start, min(start + 1152, 2 * rate)) / rate
+                pcm = np.repeat(np.sin(2 * np.pi * pitch * times) * 10000, channels)
+                planar = stream.codec_context.format.is_planar
+                frame = clips.audio_frame(pcm.astype(np.int16)[None], rate, start, layout)
+                form = stream.codec_context.format.name
+                frame = clips.av.AudioResampler(form, layout, rate).resample(frame)[0]
+                frame.pts = start
+                assert frame.format.is_planar == planar
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        parts.append(path.read_bytes())
+    for joined, pitches in ((parts, (300, 1200)), (parts[::-1], (1200, 300))):
+        path = tmp_path / f"joined{suffix}"
+        path.write_bytes(b"".join(joined))
+        samples = media.read_audio(path)
+        assert abs(len(samples) - 4 * 16000) < 8000
+        for second, pitch in zip((0.5, 2.9), pitches, strict=True):
+            one = media.read_audio(path, second, second + 1)
+            assert np.abs(np.fft.rfft(one)).argmax() == pitch
+            assert np.abs(np.fft.rfft(samples[round(second * 16000) :][:16000])).argmax() == pitch
+
+
+def test_times_go_on_where_recordings_were_joined(tmp_path):
+    content = clips.write(tmp_path / "a.ts", seconds=2.0, speed=1).read_bytes()
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(content * 2)
+    assert abs(len(media.read_audio(joined)) - 4 * 16000) < 3200
+    whole = media.read_frames(joined, 20, clips.HEIGHT)
+    assert abs(len(whole) - 80) <= 2
+    for start in (0.7, 2.7):
+        part = media.read_frames(joined, 20, clips.HEIGHT, start, start + 0.5)
+        np.testing.assert_array_equal(part, whole[round(20 * start) :][: len(part)])
+        assert len(media.read_audio(joined, start, start + 0.5)) == 8000
+
+
+def test_tracks_of_sound(tmp_path):
+    path = tmp_path / "two.mkv"
+    with clips.av.open(str(path), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=16000, layout="mono") for _ in range(2)]
+        for stream, level in zip(streams, (0, 8000), strict=True):
+            pcm = np.full((1, 16000), level, np.int16)
+            container.mux(stream.encode(clips.audio_frame(pcm, 16000)))
+            container.mux(stream.encode())
+    np.testing.assert_allclose(media.read_audio(path, track=2), 8000 / 32768, atol=1e-3)
+    for track, found in ((1, "track 1 of 2 is silent"), (3, "no track 3 of sound")):
+        with pytest.raises(InputError, match=found):
+            media.read_audio(path, track=track)

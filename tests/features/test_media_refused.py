@@ -108,6 +108,12 @@ def folder(tmp_path_factory):
     clips.write(folder / "silent.mp4", sound=False)
     clips.write(folder / "dark.m4a", picture=False)
     clips.write(folder / "raw.h264", seconds=0.5, sound=False)
+    with clips.av.open(str(folder / "cover.m4a"), "w", format="mp4") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = clips.WIDTH, clips.HEIGHT, "yuvj420p"
+        cover.disposition = clips.av.stream.Disposition.attached_pic
+        frame = clips.av.VideoFrame.from_ndarray(clips.square(0), format="rgb24")
+        container.mux([*cover.encode(frame), *cover.encode()])
     (folder / "empty.mp4").touch()
     os.mkfifo(folder / "pipe.wav")
     wavfile.write(folder / "nan.wav", 16000, np.array([0.5, np.nan] * 8000, np.float32))
@@ -135,7 +141,9 @@ def folder(tmp_path_factory):
         ("half.mp4", "audio", (), "cannot be decoded"),
         ("half.mkv", "audio", (), r"truncated: it ends at 0\.\d+ of 2\.0\d s"),
         ("half.mkv", "frames", (), "truncated"),
-        ("damaged.mp4", "audio", (), "cannot be decoded|truncated"),
+        ("damaged.mp4", "audio", (), r"cannot be decoded at \d\.\d\d s|truncated"),
+        ("cover.m4a", "frames", (), "no picture"),
+        ("whole.mp4", "audio", (30.0, 40.0), r"its sound ends at 2\.0\d s; expected 40 s"),
         ("whole.mp4", "audio", (0.5, 9.0), r"its sound ends at 2\.0\d s; expected 9 s"),
         ("whole.mp4", "frames", (0.5, 9.0), r"its picture ends at 2\.00 s"),
         ("whole.mp4", "audio", (9.0, None), "no sound between 9 s and its end"),

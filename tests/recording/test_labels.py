@@ -47,7 +47,7 @@ def test_labels_are_learnt_and_turns_predicted_by_the_other_labels(tmp_path):
     np.testing.assert_allclose(sums, 1, atol=1e-5)
     (tmp_path / "talk.wav").write_bytes(b"x")
     text = page.render(tmp_path / "talk.wav", learnt, ["calm", "sad"], scores=scores)
-    assert "Leave-one-out accuracy: 6 of 7 (86%; 95 % interval" in text
+    assert "Leave-one-out accuracy: 6 of 7 (86 %, 95 % interval" in text
     assert "for this recording only" in text
 
 

@@ -1,6 +1,8 @@
 """The page of a recording in a browser."""
 
 import dataclasses
+import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy.io import wavfile
 
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
+from mman_jax.features.text import subtitles
 from mman_jax.recording import page
 from mman_jax.recording.turns import Turn, Turns
 from tests.report.test_browser import browser, pytestmark, run  # noqa: F401
@@ -20,9 +23,11 @@ ANSWER = {
 }
 TURNS = [
     Turn(0.5, 1.25, SAID, ["much louder", "higher"], ANSWER),
-    Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy", "unfamiliar": True}),
+    Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy", "unfamiliar": True}, speaker="speaker 2"),
 ]
-FOUND = Turns(TURNS, np.zeros((2, 88), np.float32), ["Faces were not measured: <why>."])
+FOUND = Turns(
+    TURNS, np.zeros((2, 88), np.float32), ["Faces were not measured: <why>."], [0, 50, 100]
+)
 
 
 @pytest.fixture
@@ -77,6 +82,21 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, run, record
     assert first.path == str(recording)
     press("2")  # the same key removes the label
     assert run("return labels") == ["", "happy"]
+    # Labels and the typed names survive a reload.
+    run("typed.value = 'sad, happy'; typed.dispatchEvent(new Event('change'))")
+    show(FOUND)
+    assert run("return [labels, names()]") == [["", "happy"], ["sad", "happy"]]
+    assert run("return document.querySelectorAll('#curves polyline').length") == 2
+    saved = json.loads(run("return json()"))
+    assert [turn["label"] for turn in saved["turns"]] == ["", "happy"]
+    (recording.parent / "a.srt").write_text(run("return subtitles()"))
+    read = subtitles.read(recording.parent / "a.srt")
+    assert read[1] == (2.0, 3.0, "speaker 2: (happy)")
+    document = ElementTree.fromstring(run("return elan()"))
+    values = [value.text for value in document.iter("ANNOTATION_VALUE")]
+    assert values == [SAID, "sad", "happy", "happy"]
+    times = [int(slot.get("TIME_VALUE")) for slot in document.iter("TIME_SLOT")]
+    assert times == [500, 1250, 2000, 3000]
     # Labels from the start are shown.
     show(FOUND._replace(turns=[TURNS[0], dataclasses.replace(TURNS[1], label="happy")]))
     hidden = "const b = row.querySelector('b'); return [b.hidden, b.textContent];"

@@ -48,6 +48,17 @@ def speakers_flags() -> None:
     )
 
 
+def turns_flags() -> None:
+    """Defines the flags `--pause` and `--longest`."""
+    flags.DEFINE_float("pause", 0.5, "Seconds without speech that end a turn.", allow_override=True)
+    flags.DEFINE_float(
+        "longest",
+        20.0,
+        "Seconds after which a turn is cut, even in the middle of speech.",
+        allow_override=True,
+    )
+
+
 def value(flag: str) -> Any:
     """Returns the value of one of these flags."""
     return flags.FLAGS[flag].value
