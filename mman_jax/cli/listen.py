@@ -67,14 +67,17 @@ def main() -> None:
         )
     extraction.settings.check()
     pauses.detector()
-    lengths = hearing.value("pause"), hearing.value("longest")
+    lengths, track = (hearing.value("pause"), hearing.value("longest")), hearing.value("track")
     notices: list[str] = []
     spoken: Iterable[Spoken]
     if speakers:
         path = pathlib.Path(_INPUT.value)
-        spoken, notices = listening.turns(path, words, recogniser, speakers, *lengths)
+        spoken, notices = listening.turns(path, words, recogniser, speakers, *lengths, track)
     else:
-        chunks = listening.microphone() if _MICROPHONE.value else listening.recording(_INPUT.value)
+        if _MICROPHONE.value:
+            chunks = listening.microphone()
+        else:
+            chunks = listening.recording(_INPUT.value, track)
         spoken = listening.stream(chunks, words, recogniser, *lengths)
     try:
         times = listening.answer(answerer, extraction, spoken, sys.stdout)

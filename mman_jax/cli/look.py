@@ -91,7 +91,7 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) 
     recogniser, speakers = found
     recogniser = None if transcript else recogniser
     answerer, extraction = run
-    lengths = hearing.value("pause"), hearing.value("longest")
+    lengths = [hearing.value(name) for name in ("pause", "longest", "track")]
     recording = turns.find(source, words, answerer, extraction, recogniser, speakers, *lengths)
     classes = answerer.classes if answerer else []
     calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)

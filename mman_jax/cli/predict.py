@@ -66,6 +66,7 @@ _CACHE = command.cache_flag()
 _ATTENTION = command.attention_flag()
 hearing.words_flags()
 hearing.speakers_flags()
+hearing.track_flag()
 
 
 def answer(models: list[Model], corpus: Corpus) -> Answers:
@@ -183,13 +184,14 @@ def _read(models: list[Model]) -> tuple[Corpus, dict[str, np.ndarray]]:
         transcript = listening.words_beside(path) if "text" in models[0].dims else None
         words = listening.read_words(transcript) if transcript else []
         recogniser = None if words else recogniser
-        turns, notices = listening.turns(path, words, recogniser, speakers)
+        track = hearing.value("track")
+        turns, notices = listening.turns(path, words, recogniser, speakers, track=track)
         for notice in notices:
             print(f"note: {notice}")
         found = {name: np.array([getattr(t, name) for t in turns]) for name in ("start", "end")}
         found |= {"speaker": np.array([t.speaker for t in turns])} if speakers else {}
         found |= {"transcript": np.array([t.words for t in turns])} if recogniser else {}
-        return _of_clips(models, clips.of_turns(path, turns)), found
+        return _of_clips(models, clips.of_turns(path, turns, track)), found
     if recogniser or speakers:
         flag = "--words" if recogniser else "--speakers"
         raise InputError(flag, "given for a corpus, not for sound", "clips or a recording")

@@ -20,7 +20,7 @@ from mman_jax.files.whole import check_regular
 
 REQUIRED = ("utterance_id", "path")
 OPTIONAL = (
-    *("conversation_id", "start", "end", "channel", "transcript", "label"),
+    *("conversation_id", "start", "end", "track", "channel", "transcript", "label"),
     *("speaker", "session", "split"),
 )
 GROUPS = "groups/"
@@ -46,7 +46,8 @@ class Utterance:
     split: str | None = None  # `train`, `valid` or `test`
     groups: tuple[tuple[str, str], ...] = ()  # pairs of a trait and its value, see `Corpus.groups`
     traits: tuple[tuple[str, str], ...] = ()  # the same for fields of `Corpus`, such as gender
-    channel: int | None = None  # of the sound, from 1; None: the mean of all
+    channel: int | None = None  # of the sound, from 1; None: a mix of all
+    track: int | None = None  # of the sound, from 1; None: the first
 
     @property
     def name(self) -> str:
@@ -55,7 +56,7 @@ class Utterance:
 
     def read_audio(self) -> np.ndarray:
         """Reads the sound, [samples] float32; see `media.read_audio`."""
-        return media.read_audio(self.path, self.start, self.end, self.channel)
+        return media.read_audio(self.path, self.start, self.end, self.channel, self.track or 1)
 
 
 def read(path: str | Path) -> tuple[Utterance, ...]:
@@ -161,15 +162,18 @@ def _check_columns(path: Path, columns: list[str]) -> None:
 
 
 def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
-    optional = ("start", "end", "channel", "transcript", "label")
+    optional = ("start", "end", "track", "channel", "transcript", "label")
     for column, cell in cells.items():
         if not cell and column not in optional:
             raise InputError(f"{place}: {column}", "empty", "a value in every row")
         if not (is_line(cell) if column == "transcript" else cell.isprintable()):
             raise InputError(f"{place}: {column}", f"{cell!r:.60}", "printable text")
-    channel = cells.get("channel")
-    if channel and not (channel.isdecimal() and int(channel) > 0):
-        raise InputError(f"{place}: channel", f"{channel!r:.60}", "a number from 1, or nothing")
+    numbers: dict[str, Any] = {}
+    for column in ("track", "channel"):
+        cell = cells.get(column, "")
+        if cell and not (cell.isdecimal() and int(cell) > 0):
+            raise InputError(f"{place}: {column}", f"{cell!r:.60}", "a number from 1, or nothing")
+        numbers[column] = int(cell) if cell else None
     split = cells.get("split")
     if split is not None and split not in SPLIT_NAMES:
         raise InputError(f"{place}: split", repr(split), nearest(split, SPLIT_NAMES))
@@ -179,8 +183,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     )
     if end is not None and end <= (start or 0.0):
         raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
-    places = {"path": str(folder / cells["path"]), "start": start, "end": end}
-    places |= {"channel": int(channel) if channel else None}
+    places = {"path": str(folder / cells["path"]), "start": start, "end": end, **numbers}
     groups = {k.removeprefix(GROUPS): cell for k, cell in cells.items() if k.startswith(GROUPS)}
     columns: dict[str, Any] = {"conversation_id": cells["utterance_id"]} | cells | places
     own = {column: columns[column] for column in (*REQUIRED, *OPTIONAL) if column in columns}

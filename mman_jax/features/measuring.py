@@ -267,6 +267,7 @@ def _key(utterance: Utterance, modality: str, depends: dict[str, Any]) -> str:
         file = [utterance.path]
     parts = [_VERSION, modality, depends, file, utterance.start, utterance.end]
     parts += [] if utterance.channel is None else [utterance.channel]
+    parts += [] if utterance.track is None else ["track", utterance.track]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

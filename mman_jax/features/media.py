@@ -115,6 +115,13 @@ def read_channels(
     return np.ascontiguousarray(samples.T, np.float32)
 
 
+def other_tracks(path: str | Path, track: int) -> str:
+    """Returns a notice about the tracks of sound that are not read, or an empty text."""
+    with decoding.open_clip(path) as container:
+        tracks = len(container.streams.audio)
+    return f"the sound is track {track} of {tracks}" if tracks > 1 else ""
+
+
 def read_frames(
     path: str | Path,
     rate: float,

@@ -28,8 +28,8 @@ def words(
     """
     texts: list[list[Words]] = [[] for _ in utterances]
     parts = []
-    for (path, channel), rows in _by_sound(utterances):
-        samples = media.read_audio(path, channel=channel)
+    for (path, channel, track), rows in _by_sound(utterances):
+        samples = media.read_audio(path, channel=channel, track=track)
         times = _times(utterances, rows, len(samples))
         parts.append(recogniser.recognise(samples, times))
         for row, turn in zip(rows, parts[-1].turns, strict=True):
@@ -48,8 +48,8 @@ def speakers(utterances: Sequence[Utterance], method: Speakers) -> list[Utteranc
         InputError: a clip cannot be read, or does not tell who speaks.
     """
     found = list(utterances)
-    for (path, _), rows in _by_sound(utterances):
-        sounds = method.sounds(path)
+    for (path, _, track), rows in _by_sound(utterances):
+        sounds = method.sounds(path, track)
         times = _times(utterances, rows, len(next(iter(sounds.values()))))
         for row, name in zip(rows, method.names(sounds, times), strict=True):
             speaker = f"{pathlib.Path(path).stem} {name or UNKNOWN}"
@@ -59,11 +59,11 @@ def speakers(utterances: Sequence[Utterance], method: Speakers) -> list[Utteranc
 
 def _by_sound(
     utterances: Sequence[Utterance],
-) -> Iterator[tuple[tuple[str, int | None], list[int]]]:
-    """Yields each clip and channel, and the rows of its utterances by their starts."""
-    rows: dict[tuple[str, int | None], list[int]] = {}
+) -> Iterator[tuple[tuple[str, int | None, int], list[int]]]:
+    """Yields each clip, channel and track, and the rows of its utterances by their starts."""
+    rows: dict[tuple[str, int | None, int], list[int]] = {}
     for row, utterance in enumerate(utterances):
-        rows.setdefault((utterance.path, utterance.channel), []).append(row)
+        rows.setdefault((utterance.path, utterance.channel, utterance.track or 1), []).append(row)
     for sound, members in rows.items():
         yield sound, sorted(members, key=lambda row: utterances[row].start or 0.0)
 

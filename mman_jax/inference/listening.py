@@ -82,6 +82,7 @@ def turns(
     speakers: Speakers | None = None,
     pause: float = 0.5,
     longest: float = 20.0,
+    track: int = 1,
 ) -> tuple[list[Spoken], list[str]]:
     """Returns the turns of a recording between pauses, in order, and notices about them.
 
@@ -92,11 +93,12 @@ def turns(
         speakers: finds its speakers; None: they are unknown.
         pause: see `stream`.
         longest: see `stream`.
+        track: number of the track of sound, from 1.
 
     Raises:
         InputError: the recording is unreadable or has no speech, or a library is missing.
     """
-    sounds = speakers.sounds(path) if speakers else {"": media.read_audio(path)}
+    sounds = speakers.sounds(path, track) if speakers else {"": media.read_audio(path, track=track)}
     spoken: list[Spoken] = []
     recognised = []
     for channel, (name, samples) in enumerate(sounds.items(), 1):
@@ -113,7 +115,7 @@ def turns(
         raise InputError(path, "no speech found", "a recording in which somebody speaks")
     spoken.sort(key=lambda turn: turn.start)
     times = [(turn.start, turn.end) for turn in spoken]
-    notices = [unheard(words, times)]
+    notices = [media.other_tracks(path, track), unheard(words, times)]
     if recogniser:
         notices.append(whisper.note(recognised))
     if speakers and "" in sounds:
@@ -190,9 +192,9 @@ def read_words(path: pathlib.Path) -> list[Words]:
     return words
 
 
-def recording(path: str) -> Iterator[np.ndarray]:
+def recording(path: str, track: int = 1) -> Iterator[np.ndarray]:
     """Returns the audio of a recording in short pieces."""
-    return _pieces(media.read_audio(path))
+    return _pieces(media.read_audio(path, track=track))
 
 
 def _pieces(samples: np.ndarray) -> Iterator[np.ndarray]:

@@ -55,6 +55,7 @@ def find(
     speakers: Speakers | None = None,
     pause: float = 0.5,
     longest: float = 20.0,
+    track: int = 1,
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
@@ -62,7 +63,7 @@ def find(
     have no predictions. For the other arguments see `listening.turns`. An InputError is raised if
     there is no recording, if it contains no speech, or if a library is missing.
     """
-    spoken, notices = listening.turns(path, words, recogniser, speakers, pause, longest)
+    spoken, notices = listening.turns(path, words, recogniser, speakers, pause, longest, track)
     notes = [f"{notice[0].upper()}{notice[1:]}." for notice in notices]
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn in spoken]
     sounds = np.stack([prosody.statistics(turn.samples) for turn in spoken])

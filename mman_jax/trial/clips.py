@@ -69,18 +69,21 @@ def is_media(path: pathlib.Path) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-def of_turns(path: pathlib.Path, turns: Sequence[Spoken]) -> list[Utterance]:
+def of_turns(
+    path: pathlib.Path, turns: Sequence[Spoken], track: int | None = None
+) -> list[Utterance]:
     """Returns the turns of a recording as utterances of one conversation.
 
     Args:
         path: the recording.
         turns: see `listening.turns`; if any has a speaker, the others' is `UNKNOWN`.
+        track: number of the track of sound, from 1.
     """
     unknown = UNKNOWN if any(turn.speaker for turn in turns) else None
     return [
         Utterance(
             path.stem, str(number), str(path), turn.start, turn.end, turn.words,
-            speaker=turn.speaker or unknown, channel=turn.channel,
+            speaker=turn.speaker or unknown, channel=turn.channel, track=track,
         )
         for number, turn in enumerate(turns, 1)
     ]  # fmt: skip

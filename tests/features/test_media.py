@@ -5,6 +5,7 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.features import media
+from mman_jax.features.manifest import Utterance
 from mman_jax.features.speech import pauses
 from tests.features import clips
 
@@ -226,6 +227,8 @@ def test_tracks_of_sound(tmp_path):
             container.mux(stream.encode(clips.audio_frame(pcm, 16000)))
             container.mux(stream.encode())
     np.testing.assert_allclose(media.read_audio(path, track=2), 8000 / 32768, atol=1e-3)
+    assert media.other_tracks(path, 2) == "the sound is track 2 of 2"
+    assert Utterance("a", "b", str(path), track=2).read_audio().max() > 0.2
     for track, found in ((1, "track 1 of 2 is silent"), (3, "no track 3 of sound")):
         with pytest.raises(InputError, match=found):
             media.read_audio(path, track=track)

@@ -48,8 +48,15 @@ def speakers_flags() -> None:
     )
 
 
+def track_flag() -> None:
+    """Defines the flag `--track`."""
+    about = "Number of the track of sound, from 1, in a recording with several."
+    flags.DEFINE_integer("track", 1, about, lower_bound=1, allow_override=True)
+
+
 def turns_flags() -> None:
-    """Defines the flags `--pause` and `--longest`."""
+    """Defines the flags `--track`, `--pause` and `--longest`."""
+    track_flag()
     flags.DEFINE_float("pause", 0.5, "Seconds without speech that end a turn.", allow_override=True)
     flags.DEFINE_float(
         "longest",

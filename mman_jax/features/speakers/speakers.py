@@ -31,7 +31,7 @@ class Speakers(abc.ABC):
     notice: str = ""
 
     @abc.abstractmethod
-    def sounds(self, path: str | Path) -> dict[str, np.ndarray]:
+    def sounds(self, path: str | Path, track: int = 1) -> dict[str, np.ndarray]:
         """Reads the sounds of a recording, each [samples] float32, in which turns are found.
 
         The keys are the names of the speakers; empty: there may be several.
@@ -50,9 +50,9 @@ class Speakers(abc.ABC):
 class Channels(Speakers):
     """One speaker in each channel, as in calls."""
 
-    def sounds(self, path: str | Path) -> dict[str, np.ndarray]:
+    def sounds(self, path: str | Path, track: int = 1) -> dict[str, np.ndarray]:
         """Reads the channels of a recording."""
-        channels = media.read_channels(path)
+        channels = media.read_channels(path, track=track)
         if len(channels) < 2:
             expected = "a channel for each speaker, or --speakers=voices"
             raise InputError(path, "one channel", expected)
@@ -93,9 +93,9 @@ class Voices(Speakers):
             raise InputError("--speakers=voices", found, "voices:N, or --speaker_encoder")
         self.notice = f"speakers are found by their voices ({self._embedding.name}); a turn has one"
 
-    def sounds(self, path: str | Path) -> dict[str, np.ndarray]:
+    def sounds(self, path: str | Path, track: int = 1) -> dict[str, np.ndarray]:
         """Reads the mean of all channels."""
-        return {"": media.read_audio(path)}
+        return {"": media.read_audio(path, track=track)}
 
     def names(
         self, sounds: Mapping[str, np.ndarray], times: Sequence[tuple[float, float]]
