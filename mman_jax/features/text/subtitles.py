@@ -44,7 +44,7 @@ def read(path: Path) -> list[Words]:
     subtitles: list[Words] = []
     before: list[str] = []
     last = 0.0
-    for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, stop in zip(starts, [*starts, len(lines)][1:], strict=True):
         begin, end = _times(lines[start], f"{path}: line {start + 1}")
         number = lines[start - 1].strip() if start else ""
         spoken = _spoken(lines[start + 1 : stop], number, stop < len(lines))
