@@ -1,1 +1,1 @@
-"""Who speaks in recordings."""
+"""Speakers of recordings."""
