@@ -3,11 +3,14 @@
 import contextlib
 import difflib
 import importlib
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 _LONGEST = 600
 """Largest number of characters of each part of a message."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class InputError(ValueError):
@@ -67,6 +70,7 @@ def reading(
     """Turns failures to read something into an `InputError`.
 
     Untrusted bytes of another format can fail in any way; none of these is a bug of this library.
+    If the place is the path of a Git LFS pointer, the error says so.
 
     Args:
         place: Place of the error.
@@ -75,11 +79,24 @@ def reading(
     """
     try:
         yield
-    except InputError:
-        raise
-    except failures as error:
+    except (InputError, *failures) as error:
+        check_pointer(place)
+        if isinstance(error, InputError):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise InputError(place, f"unreadable ({reason!s:.200})", expected) from error
+
+
+def check_pointer(path: object) -> None:
+    """Refuses a Git LFS pointer: three lines that Git leaves in place of a file."""
+    try:
+        with pathlib.Path(str(path)).open("rb") as file:
+            start = file.read(len(_POINTER))
+    except (OSError, ValueError):  # no path
+        return
+    if start == _POINTER:
+        found = "a Git LFS pointer in place of the file"
+        raise InputError(path, found, "the file itself: run `git lfs pull` in its repository")
 
 
 def require(module: str, extra: str, place: str, name: str = "") -> Any:

@@ -11,6 +11,11 @@ DIR is the folder of a finished run. FOLDER, which must be new or empty, gets
 `--format=onnx`, for MMAN and its cLSTMs, writes `conversation.onnx` and `step.onnx` instead, after
 comparing them with the models in ONNX Runtime. Needs the extra `onnx`.
 
+`--format=hub` writes a folder for the Hugging Face hub, which `mman share` uploads and which every
+command takes as `--checkpoint`: `model.safetensors` and `config.json`, the scores, the extraction's
+settings, and README.md, a model card. State the licences with `--license`, `--corpus_license` and,
+unless `mman extract` made the features, `--features_license`. Needs the extra `hub`.
+
 `--weights=FILE` exports the parameters of an edited `weights.safetensors` instead of the run's;
 `mman predict` has the same flag. Needs the extra `export`.
 """
@@ -30,24 +35,37 @@ from absl import flags
 from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError, require
 from mman_jax.features.extraction import Extraction
+from mman_jax.files import tensors
 from mman_jax.files.lock import alone
 from mman_jax.files.whole import check_new
 from mman_jax.inference import exported, onnx_functions, weights
 from mman_jax.inference.model import Model
 from mman_jax.systems.estimator import check_network
-from mman_jax.trial import clips
+from mman_jax.trial import card, clips
 from mman_jax.trial.stored import load_models, read_results
 
 _CHECKPOINT = command.checkpoint_flag()
 _OUTPUT = command.path_flag("output", "Folder to write; new or empty.")
-_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx"], "Format of the functions.")
+_FORMAT = flags.DEFINE_enum("format", "jax", ["jax", "onnx", "hub"], "Format of the folder.")
 _CONTEXT = command.context_flag()
 _WEIGHTS = command.path_flag("weights", "Edited weights.safetensors to export.", False)
 
 
-def contents(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, bytes]:
+_LICENSE = flags.DEFINE_string(
+    "license", "", "Licence of the model, for its card: cc-by-nc-4.0, other, ..."
+)
+_CORPUS_LICENSE = flags.DEFINE_string(
+    "corpus_license", "", "Licence or terms of the training corpus, for the card."
+)
+_FEATURES_LICENSE = flags.DEFINE_string(
+    "features_license", "", "Licence of the features, for the card."
+)
+_LANGUAGES = flags.DEFINE_list("languages", [], "Languages of the corpus, for the card: en,de.")
+
+
+def contents(models: Sequence[Model], about: Mapping[str, Any]) -> dict[str, bytes]:
     """Returns all files except the card (see `describe`), by their path in the folder."""
-    weights.safetensors_numpy()
+    tensors.safetensors_numpy()
     require("flatbuffers", "export", "exporting")  # jax.export needs it
     files = {
         "conversation.jax": bytes(exported.conversations(models).serialize()),
@@ -59,7 +77,7 @@ def contents(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byte
         np.save(state, exported.initial_state(models))
         files["step.jax"] = bytes(exported.step(models).serialize())
         files["state.npy"] = state.getvalue()
-    return files if card["architecture"] is None else files | _torch(models)
+    return files if about["architecture"] is None else files | _torch(models)
 
 
 def describe(models: Sequence[Model], workdir: pathlib.Path, replaced: bool) -> dict[str, Any]:
@@ -93,19 +111,32 @@ def main() -> None:
     with alone(output, inside=False):
         check_new(output)  # fail before the work
         models = load_models(workdir, _WEIGHTS.value, _CONTEXT.value)
-        for model in models:
-            check_network("an export", model.build())
-        about = describe(models, workdir, _WEIGHTS.value is not None)
-        if _FORMAT.value == "onnx":
-            files = onnx_functions.functions(models, about)
-            about["calls"] = onnx_functions.CALLS
-            del about["exported"]  # describes the functions of jax.export
-        else:
-            files = contents(models, about)
-        about["files"] = {name: len(content) for name, content in files.items()}
-        files["card.json"] = (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()
-        write(output, files)
+        write(output, files := _files(models, workdir))
     print(f"{output}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+
+
+def _files(models: Sequence[Model], workdir: pathlib.Path) -> dict[str, bytes]:
+    """Returns the files of the chosen format."""
+    stated = (_LICENSE, _CORPUS_LICENSE, _FEATURES_LICENSE)
+    if _FORMAT.value == "hub":
+        if _WEIGHTS.value is not None:
+            raise InputError("--weights", "given with --format=hub", "the weights of the run")
+        with command.named_flags("license", "corpus_license", "features_license"):
+            licences = card.Licences(*(f.value for f in stated), tuple(_LANGUAGES.value))
+            return card.hub_files(models, workdir, licences)
+    for flag in (*stated, _LANGUAGES):
+        command.refuse(flag, f"given with --format={_FORMAT.value}", "--format=hub")
+    for model in models:
+        check_network("an export", model.build())
+    about = describe(models, workdir, _WEIGHTS.value is not None)
+    if _FORMAT.value == "onnx":
+        files = onnx_functions.functions(models, about)
+        about["calls"] = onnx_functions.CALLS
+        del about["exported"]  # describes the functions of jax.export
+    else:
+        files = contents(models, about)
+    about["files"] = {name: len(content) for name, content in files.items()}
+    return files | {"card.json": (json.dumps(about, indent=1, allow_nan=False) + "\n").encode()}
 
 
 def _torch(models: Sequence[Model]) -> dict[str, bytes]:
@@ -117,6 +148,6 @@ def _torch(models: Sequence[Model]) -> dict[str, bytes]:
         folder = "torch" if len(models) == 1 else f"torch/{model.card['task']}"
         for seed in range(model.seeds):
             state = weights.to_torch(model.seed_params(seed), model.scaling)
-            content = weights.safetensors_numpy().save(state)
+            content = tensors.to_bytes(state)
             files[f"{folder}/weights_{seed}.safetensors"] = content
     return files

@@ -1,7 +1,9 @@
 """Names of labels: IEMOCAP's emotions, their synonyms and counts, and maps to other names."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +24,24 @@ _SYNONYMS = {
     "frustration": "frustrated",
 }  # fmt: skip
 _PLACE = "data.label_map"
+_MISSING = frozenset(
+    (
+        "#N/A",
+        "#NA",
+        "-NaN",
+        "-nan",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    )
+)
+"""Texts that say that a value is missing, as pandas reads them."""
 
 
 def emotion(label_name: str) -> str:
@@ -110,12 +130,68 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     """
     lowered = {name.lower(): new for name, new in names.items()}
     renamed = [lowered.get(name.lower(), name) for name in corpus.label_names]
-    if renamed == list(corpus.label_names):
-        return corpus
-    classes = tuple(dict.fromkeys(filter(None, renamed)))
-    if not classes:
+    if corpus.label_names and not any(renamed):
         place = f"{corpus.source or 'corpus'}: {_PLACE}"
         raise InputError(place, "every label is mapped to nothing", "a class for some")
+    return _renamed(corpus, renamed)
+
+
+def stated(label_name: str) -> str:
+    """Returns a label's name without spaces around it; empty if it says that there is no label.
+
+    Examples:
+        >>> stated(" happy"), stated("nan")
+        ('happy', '')
+    """
+    name = label_name.strip()
+    return "" if name in _MISSING else name
+
+
+def cleaned(corpus: Corpus) -> Corpus:
+    """Merges labels that differ in spaces around them, and removes those that say there is none.
+
+    The corpus's notes report this, and labels that differ only in spelling.
+    """
+    names = [stated(name) for name in corpus.label_names]
+    notes = []
+    if spaced := [name for name in corpus.label_names if name != name.strip()]:
+        notes.append(f"labels: spaces around {_listed(spaced)} are left out")
+    if missing := [old for old, new in zip(corpus.label_names, names, strict=True) if not new]:
+        notes.append(f"labels: {_listed(missing)} is no label: context only")
+    notes += _spellings(dict.fromkeys(filter(None, names)))
+    notes = [note for note in notes if note not in corpus.source_notes]
+    corpus = _renamed(corpus, names)
+    if not notes:
+        return corpus
+    return dataclasses.replace(corpus, source_notes=(*corpus.source_notes, *notes))
+
+
+def _spellings(names: Iterable[str]) -> Iterator[str]:
+    """Yields notices about labels that are probably one label, or none."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        folded = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold())
+        groups.setdefault(folded if folded.strip(" 0123456789.") else name, []).append(name)
+    missing = {name.casefold() for name in _MISSING}
+    for folded, several in groups.items():
+        if len(several) > 1:
+            entries = dict.fromkeys(f"{name.lower()}={several[0]}" for name in several)
+            flag = f"--config.{_PLACE}={','.join(entries)}"
+            yield f"labels {_listed(several)} differ only in spelling: {flag!r} merges them"
+        elif folded in missing:
+            flag = f"--config.{_PLACE}={folded}="
+            yield f"label {several[0]!r} is a class: {flag} makes it context only"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:12])) + ", ..." * (len(names) > 12)
+
+
+def _renamed(corpus: Corpus, renamed: Sequence[str]) -> Corpus:
+    """Returns the corpus with new names of its labels, as in `relabel`."""
+    if list(renamed) == list(corpus.label_names):
+        return corpus
+    classes = tuple(dict.fromkeys(filter(None, renamed)))
     numbers = [classes.index(name) if name else UNSCORED for name in renamed]
     labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # -1 takes the last entry
     # Context only: nothing is learnt from the remaining votes either.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mman_jax.errors import InputError, require
+from mman_jax.errors import InputError, check_pointer, require
 from mman_jax.files.whole import check_regular
 
 SLACK = 0.3
@@ -55,6 +55,7 @@ def open_clip(path: str | Path) -> Iterator[Any]:
     check_regular(path, _CLIP)
     if not path.stat().st_size:
         raise InputError(path, "an empty file", _CLIP)
+    check_pointer(path)
     with contextlib.ExitStack() as stack:
         with naming(path):
             # With an open file and no protocols, a clip cannot make ffmpeg open other files.

@@ -206,9 +206,13 @@ def card(
         "networks": {name: m.seeds for name, m in zip(tasks, models, strict=True)},
         "seeds": None if replaced else {n: t.get("seeds") for n, t in tasks.items()},
         "parameters": results.get("parameters"),
-        "corpus": _corpus(results.get("corpus")),
+        "corpus": corpus_facts(results.get("corpus")),
         "scores": None if replaced else {name: _scores(task) for name, task in tasks.items()},
-        "limits": _limits(results.get("corpus") or {}, replaced, system.causal, model.in_context),
+        "limits": [
+            *limits(results.get("corpus") or {}, replaced, system.causal, model.in_context),
+            "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
+            "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
+        ],
         "exported": {
             "jax": metadata.version("jax"),
             "made": date.isoformat(),
@@ -288,7 +292,7 @@ def _export(
     return export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
 
 
-def _corpus(corpus: Any) -> dict[str, Any]:
+def corpus_facts(corpus: Any) -> dict[str, Any]:
     """Returns the corpora's description from the results, without the folders of their paths."""
     described = copy.deepcopy(dict(corpus)) if isinstance(corpus, dict) else {}
     for part in (described, described.get("test")):
@@ -308,27 +312,26 @@ def _scores(task: Mapping[str, Any]) -> dict[str, Any]:
     return {part: {name: task[part][name] for name in names} for part in ("validation", "test")}
 
 
-def _limits(corpus: Mapping[str, Any], replaced: bool, causal: bool, in_context: bool) -> list[str]:
+def limits(corpus: Mapping[str, Any], replaced: bool, causal: bool, in_context: bool) -> list[str]:
+    """Returns the limits of a model in sentences."""
     reads = "A prediction depends on its utterance alone."
     if in_context and causal:
         reads = "A prediction depends on the conversation up to its utterance, not on later ones."
     elif in_context:
         reads = "A prediction depends on the full conversation: a row is one, without padding."
-    limits = [
+    sentences = [
         "Inputs are features extracted like those of the training corpus, not raw clips.",
         reads,
-        "Scores are of single seeds; the functions return the mean over all seeds.",
-        "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
-        "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
+        "Scores are of single seeds; answers are the mean over all seeds.",
     ]
     if replaced:
-        limits.append("The weights are not those that the run trained: no score is known.")
+        sentences.append("The weights are not those that the run trained: no score is known.")
     if isinstance(corpus.get("test"), Mapping):
         by = corpus["test"].get("scaled")
-        limits.append(f"Test scores are of another corpus (see corpus.test), scaled by {by}.")
+        sentences.append(f"Test scores are of another corpus (see corpus.test), scaled by {by}.")
     if corpus.get("path") == "synthetic":  # a path of a file otherwise
-        limits.append("The training corpus is synthetic: this says nothing about people.")
-    return limits
+        sentences.append("The training corpus is synthetic: this says nothing about people.")
+    return sentences
 
 
 def _licences(extraction: Extraction | None, dims: Mapping[str, int]) -> list[str]:

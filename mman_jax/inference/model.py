@@ -1,6 +1,7 @@
 """A trained model: its parameters on disk, and its predictions for conversations."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +18,8 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
 from mman_jax.evaluation.modalities import attention_weights
-from mman_jax.files import carded
+from mman_jax.files import carded, hub, tensors
+from mman_jax.files.whole import read_json, write_whole
 from mman_jax.inference import stored
 from mman_jax.inference.familiarity import Familiarity
 from mman_jax.layers.precision import in_standard_numbers
@@ -29,6 +31,11 @@ from mman_jax.tasks import Task, of_model
 from mman_jax.types import Batch
 
 _FILE = "model.npz"
+
+TENSORS, CONFIG = "model.safetensors", "config.json"
+"""Files of a model on the hub."""
+
+_LIBRARY, _FORMAT = "mman_jax", 1
 
 _CELLS = 1 << 16  # number of cells that are predicted at once
 
@@ -72,15 +79,68 @@ class Model:
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each."""
+        flat, card = self._stored()
+        arrays = {f"{i:04d}": x for i, x in enumerate(flat.values())}
+        card = {"paths": [list(path) for path in flat], **card}
+        carded.write(pathlib.Path(directory) / _FILE, arrays, card)
+
+    def save_pretrained(self, directory: str | pathlib.Path) -> None:
+        """Writes `model.safetensors` and `config.json` into a folder, as models of the hub are."""
+        for name, content in self.pretrained_files().items():
+            write_whole(pathlib.Path(directory) / name, content)
+
+    def pretrained_files(self) -> dict[str, bytes]:
+        """Returns the files of `save_pretrained` by name."""
+        flat, card = self._stored()
+        config = {"library_name": _LIBRARY, "format": _FORMAT, **card}
+        return {
+            TENSORS: tensors.to_bytes({"/".join(path): x for path, x in flat.items()}),
+            CONFIG: (json.dumps(config, indent=1, allow_nan=False) + "\n").encode(),
+        }
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | pathlib.Path,
+        revision: str | None = None,
+        download: bool = False,
+        systems: Systems = SYSTEMS,
+    ) -> "Model":
+        """Reads a model that `save_pretrained` wrote, from a folder or from the hub.
+
+        Args:
+            name: the folder, or the repository as `USER/NAME`.
+            revision: branch, tag or commit of the repository.
+            download: whether files that are not in the cache are downloaded.
+            systems: the systems that the model may name, by name.
+
+        Raises:
+            InputError: if the model is missing or damaged, is one of another library, or comes
+                with a pickle.
+        """
+        folder = pathlib.Path(name)
+        if not folder.is_dir():
+            folder = hub.snapshot(f"{name}@{revision}" if revision else str(name), download)
+        tensors.check_no_pickle(folder)
+        place = folder / CONFIG
+        card = read_json(place)
+        if (card.get("library_name"), card.get("format")) != (_LIBRARY, _FORMAT):
+            found = f"a model of {card.get('library_name') or card.get('model_type')!r:.60}"
+            raise InputError(place, found, f"one of {_LIBRARY}, in format {_FORMAT}")
+        flat = tensors.read(folder / TENSORS)
+        numbered = {f"{i:04d}": x for i, x in enumerate(flat.values())}
+        card["paths"] = [path.split("/") for path in flat]
+        return cls._checked(folder, numbered, card, systems)
+
+    def _stored(self) -> tuple[dict[tuple[str, ...], np.ndarray], dict[str, Any]]:
+        """Returns the arrays by path, and the description of the model."""
         tree = {"params": dict(self.params), **self.scaling.arrays()}
         if self.units is not None:
             tree["units"] = {"of_targets": self.units}
         if self.familiarity is not None:
             tree["familiarity"] = dict(self.familiarity.quantiles)
-        flat = traverse_util.flatten_dict(tree)
-        arrays = {f"{i:04d}": np.asarray(x) for i, x in enumerate(flat.values())}
-        card = {
-            "paths": [list(path) for path in flat],
+        flat = {path: np.asarray(x) for path, x in traverse_util.flatten_dict(tree).items()}
+        return flat, {
             "network": dict(self.network),
             "modalities": list(self.dims),
             "classes": list(self.classes),
@@ -90,10 +150,8 @@ class Model:
             **({self.cells.kind: dict(self.cell_options)} if self.cell_options else {}),
             "turns": self.scaling.turns,
         }
-        carded.write(pathlib.Path(directory) / _FILE, arrays, card)
 
     @classmethod
-    @in_standard_numbers
     def load(cls, directory: str | pathlib.Path, systems: Systems = SYSTEMS) -> "Model":
         """Reads a model that `save` wrote, and checks its parameters against its network.
 
@@ -104,6 +162,18 @@ class Model:
         if not (directory / _FILE).exists():
             raise InputError(directory, "no trained model", "the model folder of a finished run")
         numbered, card = carded.read(directory / _FILE, "a trained model")
+        return cls._checked(directory, numbered, card, systems)
+
+    @classmethod
+    @in_standard_numbers
+    def _checked(
+        cls,
+        directory: pathlib.Path,
+        numbered: Mapping[str, np.ndarray],
+        card: dict[str, Any],
+        systems: Systems,
+    ) -> "Model":
+        """Makes a model of numbered arrays and the card that describes them."""
         arrays = stored.nested(directory, numbered, card)
         stored.check_kind(directory, arrays, card)
         scaling = stored.scaling(directory, arrays, card)

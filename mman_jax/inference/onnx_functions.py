@@ -97,10 +97,11 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
         features = [torch.zeros(*axes, d) for d in models[0].dims.values()]
         return [*features, *[torch.ones(*axes, dtype=torch.bool) for _ in modalities]]
 
-    conversation, step, batch = Conversation().eval(), Step().eval(), {0: torch.export.Dim.DYNAMIC}
+    conversation, step = Conversation().eval(), Step().eval()
+    batch, utterance = {0: torch.export.Dim("batch")}, {1: torch.export.Dim("utterance")}
     state = torch.zeros(2, sum(network.state_size for network in step.networks))
     # If a module takes *arguments, PyTorch expects their shapes in a tuple.
-    rows = (batch | {1: torch.export.Dim.DYNAMIC},) * len(names)
+    rows = (batch | utterance,) * len(names)
     outputs, shapes = ["probabilities"], (batch, (batch,) * len(names))
     full = _export(conversation, example(2, 3), names, outputs, (rows,))
     inputs, outputs = ["state", *names], ["state_after", *outputs]

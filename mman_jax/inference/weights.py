@@ -3,14 +3,14 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
 from mman_jax.data.scaling import Scaling
-from mman_jax.errors import InputError, nearest, reading, require
+from mman_jax.errors import InputError, nearest
+from mman_jax.files import tensors
 from mman_jax.inference.model import Model
 
 _EXPECTED = "the tensors of mman export"
@@ -27,11 +27,6 @@ _TORCH = {
 }
 
 
-def safetensors_numpy() -> ModuleType:
-    """Imports safetensors for NumPy, or raises an InputError."""
-    return require("safetensors.numpy", "export", "exporting", "safetensors")
-
-
 def pack(models: Sequence[Model]) -> bytes:
     """Serialises the parameters [S, ...] of a run; one-vs-rest models have their task as prefix."""
     named = {
@@ -39,20 +34,19 @@ def pack(models: Sequence[Model]) -> bytes:
         for prefix, model in zip(_prefixes(models), models, strict=True)
         for name, tensor in to_tensors(model.params).items()
     }
-    return safetensors_numpy().save(named)
+    return tensors.to_bytes(named)
 
 
 def replace(models: Sequence[Model], path: pathlib.Path) -> list[Model]:
     """Returns the models with the parameters of a file that `pack` wrote, possibly edited."""
-    with reading(path, "a .safetensors file"):
-        tensors: Mapping[str, np.ndarray] = safetensors_numpy().load(path.read_bytes())
+    named = tensors.read(path)
     replaced, prefixes = [], _prefixes(models)
     for prefix, model in zip(prefixes, models, strict=True):
-        subset = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
+        subset = {n.removeprefix(prefix): x for n, x in named.items() if n.startswith(prefix)}
         place = f"{path}: {prefix}".rstrip(": ")
         params = from_tensors(subset, model.params, place)
         replaced.append(dataclasses.replace(model, params=params))
-    for name in tensors:
+    for name in named:
         if not name.startswith(prefixes):
             raise InputError(f"{path}: tensor {name}", "unexpected", f"{', '.join(prefixes)}...")
     return replaced

@@ -10,7 +10,7 @@ from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
 from mman_jax.inference import weights as parameters
 from mman_jax.inference.answerer import check_vectors
-from mman_jax.inference.model import Model
+from mman_jax.inference.model import TENSORS, Model
 from mman_jax.tasks import from_results
 
 _EXPECTED = "results that a run wrote"
@@ -55,10 +55,17 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
     return results
 
 
+def hub_places(results: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the folder of each task's model in a folder for the hub: one model is at the top."""
+    return {task: task for task in results["tasks"]} if "tasks" in results else {"": "."}
+
+
 def load_models(
     workdir: pathlib.Path, weights: str | None = None, context: str | None = None
 ) -> list[Model]:
     """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
+
+    The folder is that of the run, or one that `mman export --format=hub` wrote.
 
     Args:
         weights: a file of `mman export`, whose parameters replace those of the models.
@@ -77,7 +84,11 @@ def load_models(
         found = f"a run over folds, each with its own model ({', '.join(folds[:5])})"
         raise InputError(workdir, found, f"one of them, {workdir / 'folds' / folds[0]}")
     tasks = list(results["tasks"]) if "tasks" in results else [results["protocol"]]
-    models = [Model.load(workdir / "model" / task) for task in tasks]
+    places = [workdir / place for place in hub_places(results).values()]
+    if (places[0] / TENSORS).is_file():
+        models = [Model.from_pretrained(place) for place in places]
+    else:
+        models = [Model.load(workdir / "model" / task) for task in tasks]
     if context is not None:
         check_vectors(models)
         models = [dataclasses.replace(m, context=context == "conversation") for m in models]

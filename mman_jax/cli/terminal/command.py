@@ -83,6 +83,7 @@ def run(module: types.ModuleType) -> None:
                 _use_plain_numbers()
                 if "system" in flags.FLAGS:
                     use_system()
+                    use_hub()
                 module.main(*([argv[1:]] if takes_arguments else []))
         except (AssertionError, RuntimeError):
             # Not before: with several machines, a process must join the others before JAX starts.
@@ -217,10 +218,13 @@ def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bo
 
 
 def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
-    """Defines the flags `--checkpoint`, and `--system` for a class outside the library."""
+    """Defines `--checkpoint`, its `--download`, and `--system` for a class outside the library."""
     about = "The run's system as module:Class, for a class of your own; its module is imported."
     flags.DEFINE_string("system", "", about, allow_override=True)
-    return path_flag("checkpoint", "The folder of a finished run.", must)
+    about = "Whether what is not in the cache of the Hugging Face hub may be downloaded."
+    flags.DEFINE_bool("download", False, about, allow_override=True)
+    about = "The folder of a finished run, or hf:USER/NAME[@REVISION]."
+    return path_flag("checkpoint", about, must)
 
 
 def context_flag() -> flags.FlagHolder:
@@ -253,6 +257,16 @@ def use_system() -> None:
     if name := flags.FLAGS["system"].value:
         with named_flags("system"):
             systems.use(name)
+
+
+def use_hub() -> None:
+    """Replaces `--checkpoint=hf:USER/NAME` by the folder of the repository's files."""
+    from mman_jax.files import hub
+
+    checkpoint = flags.FLAGS["checkpoint"]
+    if (checkpoint.value or "").startswith(hub.PREFIX):
+        with named_flags("checkpoint"):
+            checkpoint.value = str(hub.snapshot(checkpoint.value, flags.FLAGS["download"].value))
 
 
 def seed_flag(help_text: str) -> flags.FlagHolder:

@@ -17,7 +17,7 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import items
 from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.data.validation import SPLIT_NAMES
-from mman_jax.errors import InputError, nearest, reading
+from mman_jax.errors import InputError, check_pointer, nearest, reading
 from mman_jax.files import texts
 from mman_jax.files.whole import write_whole
 
@@ -78,6 +78,7 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         InputError: The file is not a CSV file, has no rows, or a row has a wrong number of cells.
     """
     with reading(path, "a CSV file in UTF-8", (OSError, ValueError, csv.Error)):
+        check_pointer(path)
         text = texts.decode(path.read_bytes())
         excel = text.startswith(_EXCEL.decode())
         file = io.StringIO(text.partition("\n")[2] if excel else text, newline="")

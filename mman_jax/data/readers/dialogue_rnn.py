@@ -8,6 +8,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from mman_jax.data.label_names import EMOTIONS
 from mman_jax.data.readers import items, meld, pooling, table
 from mman_jax.errors import InputError
+from mman_jax.files import unpickler
 
 _LEAST_BYTES = 6  # smallest size of an utterance: an id, a speaker, a label and three vectors
 _PARTS = ("train", "test", "valid")
@@ -83,8 +85,33 @@ def recognises(loaded: object) -> bool:
     return sum(isinstance(part, dict) for part in loaded) >= 3
 
 
-def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
-    """Reads a loaded pickle; conversations are sorted by id.
+def recognises_sentences(loaded: object) -> bool:
+    """Returns whether a pickle has only the words of each conversation's utterances."""
+    if not isinstance(loaded, dict) or not loaded:
+        return False
+    words = next(iter(loaded.values()))
+    return isinstance(words, list | tuple) and bool(words) and _is_words(words[0])
+
+
+def read_sentences(path: Path, sentences: Any, pool: pooling.How) -> table.Table:
+    """Reads words with the pickle of labels in the same folder: `x.pkl` of `x_sentences.pkl`."""
+    place = path.with_name(path.name.replace("_sentences", ""))
+    if place == path or not place.is_file():
+        found = "words by conversation, without labels"
+        raise InputError(path, found, f"COSMIC's pickle of labels beside it ({place.name})")
+    loaded = unpickler.load(place)
+    if not recognises(loaded) or "sentences" not in (
+        fields := layout_of(str(place), loaded).fields
+    ):
+        raise InputError(place, "no labels by conversation", "COSMIC's pickle of labels")
+    parts = dict(zip(range(len(fields)), loaded, strict=True)) | {
+        fields.index("sentences"): sentences
+    }
+    return read(str(place), list(parts.values()), pool, str(path))
+
+
+def read(place: str, loaded: Any, pool: pooling.How, words: str = "") -> table.Table:
+    """Reads a loaded pickle; conversations are sorted by id. `words`: the file of its sentences.
 
     Conversations outside of the split are left out. If the ids look like IEMOCAP's, the labels are
     its six emotions, sessions are the first five characters, and a speaker is named by session and
@@ -126,6 +153,12 @@ def read(place: str, loaded: Any, pool: pooling.How) -> table.Table:
         speaker_id = _speaker(speaker, row.conversation, is_iemocap, where)
         part = split[row.conversation]
         rows.append(row._replace(split=part, speaker=speaker_id, session=session))
+    if "sentences" in parts and not any(field in layout.fields for field in ("text", "speech")):
+        texts = _transcripts(words or place, columns)
+        rows = [
+            row._replace(clip=f"clips/{row.conversation}_{row.utterance}.wav", transcript=text)
+            for row, text in zip(rows, texts, strict=True)
+        ]
     if any(isinstance(speaker, list | tuple | np.ndarray) for speaker in raw_speakers):
         notes.append("speakers: roles in a dialogue (columns of one-hot vectors), not people")
     features = _features(place, layout, columns, notes)
@@ -288,6 +321,25 @@ def _features(
             features[modality] = features[modality] / np.float32(len(blocks))
             notes.append(f"{modality}: the mean of its {len(blocks)} blocks")
     return features
+
+
+def _is_words(value: object) -> bool:
+    texts = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(text, str) for text in texts[:9])
+
+
+def _transcripts(place: str, columns: _Columns) -> list[str]:
+    """Returns the words of each utterance, from texts or lists of words."""
+    budget, texts = items.Budget(place), []
+    for value, where in zip(columns.column("sentences"), columns.places, strict=True):
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(part, str) for part in parts):
+            raise InputError(
+                where, f"words as a {type(value).__name__}", "text, or a list of words"
+            )
+        budget.spend(sum(map(len, parts)) // 8, where)  # a pickle stores equal texts once
+        texts.append(" ".join(parts))
+    return texts
 
 
 def _speaker(value: object, conversation: str, is_iemocap: bool, place: str) -> str:

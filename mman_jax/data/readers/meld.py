@@ -1,7 +1,10 @@
-"""MELD's published files: CSV lists of utterances, and pickles with vectors of one modality."""
+"""MELD's published files: CSV lists of utterances, and pickles with vectors of one modality.
+
+The lists of MELD_Dyadic and EmoryNLP have the same form.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,25 @@ EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 """MELD's emotions, in the order of their numbers in pickles."""
 
 LISTS = "MELD's CSV files"
+DYADIC = "MELD_Dyadic's CSV files"
+EMORYNLP = "EmoryNLP's CSV files"
 VECTORS = "MELD.Features.Models (dicts of train, validation and test)"
 
-_COLUMNS = ("Dialogue_ID", "Utterance_ID", "Emotion")
+_COLUMNS = {"Utterance_ID", "Emotion"}
+_DIALOGUES = {"Dialogue_ID", "Scene_ID"}
+_OLD = ("Old_Dialogue_ID", "Old_Utterance_ID")
+_SCENE = ("Season", "Episode", "Scene_ID")
+_MOST = {"train": 1039, "valid": 114}  # dialogues of a part
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
 _KEY = re.compile(r"(\d{1,6})(?:_(\d{1,6}))?")
 
 
 def recognises(path: Path) -> bool:
     """Returns whether a file is such a list, or a folder contains one."""
-    return bool(_files(path)) if path.is_dir() else set(_COLUMNS) <= set(csv_tables.header(path))
+    if path.is_dir():
+        return bool(_files(path))
+    columns = set(csv_tables.header(path))
+    return columns >= _COLUMNS and not columns.isdisjoint(_DIALOGUES)
 
 
 def read(path: Path) -> Table:
@@ -33,33 +45,88 @@ def read(path: Path) -> Table:
     files = {"": path} if path.is_file() else _files(path)
     utterances: list[Row] = []
     labels: list[str] = []
-    for part in (part for part in ("", *SPLIT_NAMES) if part in files):
-        columns, rows = csv_tables.rows(files[part])
-        for line, row in rows:
-            where = f"{files[part]}: line {line}"
-            cells = dict(zip(columns, row, strict=True))
-            numbers = [cells[column].strip() for column in _COLUMNS[:2]]
-            for column, number in zip(_COLUMNS, numbers, strict=False):
-                if not re.fullmatch(r"\d{1,6}", number):
-                    raise InputError(f"{where}: {column}", repr(number)[:60], "a whole number")
-            dialogue, utterance = map(int, numbers)
-            labels.append(items.text(cells["Emotion"].strip(), where, "a label"))
+    tables = {part: _rows(files[part]) for part in ("", *SPLIT_NAMES) if part in files}
+    layout = _layout(path, tables)
+    for part, rows in tables.items():
+        for where, cells in rows:
+            dialogue, clip = _dialogue(layout, cells, part, where)
+            (utterance,) = _numbers(cells, ("Utterance_ID",), where)
+            labels.append(items.text(cells["Emotion"], where, "a label"))
+            start, end = (
+                cells.get(name) or cells.get(f"{name[:-4]}_Time", "")
+                for name in ("StartTime", "EndTime")
+            )
             utterances.append(
                 Row(
-                    items.meld_dialogue(dialogue, part or None),
+                    dialogue,
                     str(utterance),
                     utterance,
                     part or None,
-                    speaker=cells.get("Speaker", "").strip() or "other",
-                    duration=_seconds(cells.get("StartTime", ""), cells.get("EndTime", "")),
-                    clip=f"{part or 'clips'}/dia{dialogue}_utt{utterance}.mp4",
+                    speaker=_speaker(cells.get("Speaker", "")),
+                    duration=_seconds(start, end),
+                    clip=f"{part or 'clips'}/{clip}.mp4",
                     transcript=cells.get("Utterance", ""),
                 )
             )
-    notes = ["dialogues: numbered through all parts, as the pickles do (1039 on: validation)"]
-    if "" in files:
-        notes = ["one part of a split that the file does not name: no split"]
-    return Table(path, LISTS, utterances, labelled(labels, EMOTIONS), notes)
+    notes = ["one part of a split that the file does not name: no split"] if "" in files else []
+    if layout == LISTS and not notes:
+        notes = ["dialogues: numbered through all parts, as the pickles do (1039 on: validation)"]
+    return Table(path, layout, utterances, labelled(labels, EMOTIONS), notes)
+
+
+def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Returns the place and the cells by column of each row."""
+    columns, rows = csv_tables.rows(path)
+    return [
+        (f"{path}: line {line}", dict(zip(columns, map(str.strip, row), strict=True)))
+        for line, row in rows
+    ]
+
+
+def _layout(path: Path, tables: Mapping[str, list[tuple[str, dict[str, str]]]]) -> str:
+    """Returns the layout of the lists of a corpus."""
+    columns = [rows[0][1].keys() for rows in tables.values()]
+    scenes = {"Scene_ID" in names for names in columns}
+    if len(scenes) > 1:
+        raise InputError(path, f"{LISTS} and {EMORYNLP}", "the lists of one corpus")
+    if scenes == {True}:
+        return EMORYNLP
+    # MELD_Dyadic has more dialogues than MELD, so that they cannot be numbered through all parts.
+    for part, most in _MOST.items():
+        for where, cells in tables.get(part, ()):
+            if _numbers(cells, ("Dialogue_ID",), where)[0] >= most:
+                return DYADIC
+    return DYADIC if any(names >= set(_OLD) for names in columns) else LISTS
+
+
+def _dialogue(layout: str, cells: Mapping[str, str], part: str, where: str) -> tuple[str, str]:
+    """Returns the names of a row's dialogue and of its clip."""
+    if layout == EMORYNLP:
+        season, episode, scene = _numbers(cells, _SCENE, where)
+        name = f"s{season:02d}_e{episode:02d}_c{scene:02d}"
+        return name, f"{name}_u{cells['Utterance_ID']}"
+    dialogue, utterance = _numbers(cells, ("Dialogue_ID", "Utterance_ID"), where)
+    name = items.meld_dialogue(dialogue, part or None)
+    if layout == DYADIC:
+        name = f"{part}_{dialogue:04d}" if part else f"{dialogue:04d}"
+        if set(_OLD) <= cells.keys():  # clips have MELD's numbers
+            dialogue, utterance = _numbers(cells, _OLD, where)
+    return name, f"dia{dialogue}_utt{utterance}"
+
+
+def _numbers(cells: Mapping[str, str], columns: Iterable[str], where: str) -> list[int]:
+    for column in columns:
+        number = cells.get(column, "")
+        if not re.fullmatch(r"\d{1,6}", number):
+            raise InputError(f"{where}: {column}", repr(number)[:60], "a whole number")
+    return [int(cells[column]) for column in columns]
+
+
+def _speaker(cell: str) -> str:
+    """Returns the name of a speaker; EmoryNLP's lists of names become one text."""
+    if cell.startswith("["):
+        cell = ", ".join(name.strip(" '\"") for name in cell.strip("[]").split(","))
+    return cell or "other"
 
 
 def recognises_vectors(loaded: object) -> bool:
@@ -99,7 +166,8 @@ def _files(folder: Path) -> dict[str, Path]:
     """Returns the lists in a folder, by part."""
     files: dict[str, Path] = {}
     for path in sorted(folder.glob("*.csv")):
-        part = items.PARTS.get(re.split(r"[_.]", path.name.lower())[0])
+        words = re.split(r"[_.]", path.name.lower())
+        part = next((items.PARTS[word] for word in words if word in items.PARTS), None)
         if part and recognises(path):
             files.setdefault(part, path)
     return files

@@ -15,6 +15,7 @@ import numpy as np
 from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.fields import CONVERSATIONS, UTTERANCES, Kind, entries, kinds
+from mman_jax.data.label_names import cleaned, stated
 from mman_jax.data.readers import items, table
 from mman_jax.data.sequences import Sequence, taken
 from mman_jax.data.validation import CLASSES, ONE_VECTOR
@@ -35,12 +36,12 @@ _CELLS = {
 }
 """Kinds of the arrays of a `Sequence`, by the prefixes of their keys."""
 
-_NUMBERS = {"f": "f", "i": "iu", "b": "b"}
+_NUMBERS = {"f": "fiub", "i": "iu", "b": "b"}
 _EITHER = ("labels", "conversation", "groups/")
 """Keys of arrays that contain texts, or integers in place of texts."""
 
 _KIND_NAMES = {
-    "f": "floating-point numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
+    "fiub": "numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
     "b": "bool",
 }  # fmt: skip
 
@@ -48,7 +49,7 @@ _KIND_NAMES = {
 def read(path: str | Path) -> Corpus:
     """Reads a corpus; uncompressed float32 features are memory-mapped, not loaded.
 
-    Other floating-point features become float32, and other integers int32. Labels that are text
+    Features of other number types become float32, and other integers int32. Labels that are text
     become classes in alphabetical order; an empty text means no label. Instead of lengths,
     `conversation` [N] may have an id for each utterance; utterances of a conversation need not be
     adjacent. Without either, each utterance is a conversation of one. `split` and `sessions` may
@@ -61,7 +62,8 @@ def read(path: str | Path) -> Corpus:
     """
     path = Path(path)
     with reading(path, "a corpus as an .npz archive"), path.open("rb") as file:
-        loaded = {key: _load(path, a) for key, a in _headers(path, file).items()}
+        headers = _headers(path, file)
+        loaded = {key: _load(path, array, key) for key, array in headers.items()}
     by_field: dict[str, Any] = {key: a for key, a in loaded.items() if "/" not in key}
     for key, kind in _stored().items():
         if kind.by:
@@ -177,7 +179,8 @@ def _check_header(array: Stored, key: str, declared: Kind) -> None:
     array.check_size()
 
 
-def _load(path: Path, array: Stored) -> np.ndarray:
+def _load(path: Path, array: Stored, key: str) -> np.ndarray:
+    declared = (_stored() | _CELLS)[_prefix(key)]
     member = array.member
     times = member.name.startswith(INTERVALS)
     if member.stored and array.dtype == np.float32 and member.size > array.header and not times:
@@ -191,11 +194,11 @@ def _load(path: Path, array: Stored) -> np.ndarray:
             return np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(array.place, "bytes that are not UTF-8", "text") from error
-    if values.dtype.kind in "Ub":
-        return values
-    if values.dtype.kind == "f":
+    if declared.is_array and np.dtype(declared.dtype).kind == "f":
         with np.errstate(over="ignore"):  # the corpus refuses infinity, and says where
             return values.astype(np.float64 if times else np.float32, copy=False)
+    if values.dtype.kind in "Ub":
+        return values
     bounds = np.iinfo(np.int32)
     if values.size and not bounds.min <= int(values.min()) <= int(values.max()) <= bounds.max:
         raise InputError(array.place, "a number out of range", "int32")
@@ -240,7 +243,7 @@ def _corpus(place: str, by_field: Mapping[str, Any]) -> Corpus:
     if "utterance_ids" not in values:
         notes.append("utterance_ids: not given, numbered in each conversation")
         values["utterance_ids"] = tuple(str(u) for length in lengths for u in range(max(0, length)))
-    return Corpus(**values, source=place, source_notes=tuple(notes))
+    return cleaned(Corpus(**values, source=place, source_notes=tuple(notes)))
 
 
 def _ordered(
@@ -274,15 +277,17 @@ def _labels(
             notes.append("label_names: not given, named by their numbers")
         return labels, names
     texts = labels.tolist()
-    labelled = table.labelled(texts, names or ())
     if names is None:
+        labelled = table.labelled(texts)
         notes.append(f"label_names: not given, those of labels: {', '.join(labelled.names)[:200]}")
         return labelled.classes, labelled.names
     for row, label in enumerate(texts):
-        if label and label not in names:
+        if stated(label) and stated(label) not in names:
             expected = f"one of label_names ({', '.join(names)[:200]}), or empty for none"
             raise InputError(f"{place}: labels: row {row}", f"{label!r:.60}", expected)
-    return labelled.classes, names
+    # Other spellings of these names, which `label_names.cleaned` merges with them.
+    names += tuple(sorted(set(filter(None, texts)) - set(names)))
+    return table.labelled(texts, names).classes, names
 
 
 def _conversations(

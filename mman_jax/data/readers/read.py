@@ -1,6 +1,7 @@
 """Reading of corpora in any known layout, which is recognised by the content of a file."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from mman_jax.data.readers import (
     pooling,
 )
 from mman_jax.data.readers.table import Table
-from mman_jax.errors import InputError
+from mman_jax.errors import InputError, check_pointer
 from mman_jax.files import archive, unpickler
+from mman_jax.types import UNSCORED
 
 READABLE = (
     "a .npz corpus, a .csv of utterances, a .pkl, .npy, .csd or .json file, or a folder, of a "
@@ -60,6 +62,8 @@ _FOLDERS: tuple[
 """Layouts of folders: functions that recognise and read a folder."""
 
 _DURATION = "duration"
+
+_LOOKS = 1000  # files of an unreadable folder in which a pointer is sought
 
 
 def read_corpus(
@@ -94,7 +98,7 @@ def read_corpus(
         if placeholders:
             rest = [name for name in corpus.features if name not in placeholders]
             corpus = corpus.select_modalities(rest)
-    return corpus
+    return _without_unknown(corpus)
 
 
 def read_clips(path: str | Path) -> Table:
@@ -131,19 +135,29 @@ def _checked(path: str | Path, pool: pooling.How) -> Corpus | Table:
     path = Path(path)
     try:
         if path.is_dir():
-            return next(read(path, pool) for recognises, read in _FOLDERS if recognises(path))
+            return _folder(path, pool)
         if not path.exists():
             raise InputError(path, "no such file or folder", READABLE)
         if not path.is_file():
             raise InputError(path, "neither a file nor a folder", READABLE)
         if not path.stat().st_size:
             raise InputError(path, "an empty file", READABLE)
+        check_pointer(path)
         return _file(path, pool)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         # The path has a null character, is too long, or lacks permissions.
         raise InputError(repr(str(path))[:200], f"cannot be read ({error})", READABLE) from error
+
+
+def _folder(path: Path, pool: pooling.How) -> Corpus | Table:
+    try:
+        return next(read(path, pool) for recognises, read in _FOLDERS if recognises(path))
+    except InputError:
+        for file in itertools.islice(path.rglob("*"), _LOOKS):  # pointers have another content
+            check_pointer(file)
+        raise
 
 
 def _file(path: Path, pool: pooling.How) -> Corpus | Table:
@@ -180,6 +194,8 @@ def _file(path: Path, pool: pooling.How) -> Corpus | Table:
 
 def _pickle(path: Path, pool: pooling.How) -> Table:
     loaded = unpickler.load(path)
+    if dialogue_rnn.recognises_sentences(loaded):
+        return dialogue_rnn.read_sentences(path, loaded, pool)
     for recognises, read in _PICKLES:
         if recognises(loaded):
             return read(str(path), loaded, pool)
@@ -197,6 +213,26 @@ def _ends_as_pickle(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"."
+
+
+def _without_unknown(corpus: Corpus) -> Corpus:
+    """Makes utterances that lack every modality context only."""
+    if corpus.features.keys() - corpus.present.keys():
+        return corpus
+    known = np.any(list(corpus.present.values()), axis=0)
+    rated = [~np.isnan(values) for values in corpus.targets.values()]
+    labelled = np.any([corpus.labels != UNSCORED, *rated], axis=0)
+    count = int((labelled & ~known).sum())
+    if not count or not known.any():
+        return corpus
+    note = f"{count} labelled utterances lack every modality: context only, not scored"
+    return dataclasses.replace(
+        corpus,
+        labels=np.where(known, corpus.labels, np.int32(UNSCORED)),
+        targets={k: np.where(known, x, np.float32(np.nan)) for k, x in corpus.targets.items()},
+        votes={k: np.where(known, x, np.int32(0)) for k, x in corpus.votes.items()},
+        source_notes=(*corpus.source_notes, note),
+    )
 
 
 def _with_placeholder(table: Table, joins: bool) -> Table:

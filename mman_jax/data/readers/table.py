@@ -9,6 +9,7 @@ import numpy as np
 from mman_jax.data import fields
 from mman_jax.data import sequences as cells
 from mman_jax.data.corpus import Corpus
+from mman_jax.data.label_names import cleaned
 from mman_jax.data.readers.items import Name
 from mman_jax.data.readers.pooling import Collector
 from mman_jax.errors import InputError
@@ -186,7 +187,7 @@ class Table:
             if values is not None:
                 by_conversation = kind.axis == fields.CONVERSATIONS
                 columns[name] = tuple(fields.taken(values, starts) if by_conversation else values)
-        return Corpus(
+        corpus = Corpus(
             features=self.features,
             labels=self.labels.classes,
             label_names=tuple(self.labels.names),
@@ -201,6 +202,7 @@ class Table:
             source_notes=(f"read as {self.layout}", *self.notes),
             **columns,
         )
+        return cleaned(corpus)
 
     def _separate(self) -> list[Row]:
         """Returns the rows, with conversations split up if they are in several parts."""

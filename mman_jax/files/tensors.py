@@ -1,0 +1,48 @@
+"""Named tensors in safetensors files, which hold numbers alone and run nothing."""
+
+import pathlib
+from collections.abc import Mapping
+from types import ModuleType
+
+import numpy as np
+
+from mman_jax.errors import InputError, reading, require
+
+
+def safetensors_numpy() -> ModuleType:
+    """Imports safetensors for NumPy, or raises an InputError."""
+    return require("safetensors.numpy", "export", "safetensors files", "safetensors")
+
+
+def to_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """Returns a safetensors file of these tensors."""
+    # A view would be stored with the layout of its memory.
+    plain = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return safetensors_numpy().save(plain)
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the tensors of a safetensors file by name.
+
+    Raises:
+        InputError: safetensors is missing, or the file is missing or damaged.
+    """
+    numpy = safetensors_numpy()
+    with reading(path, "a .safetensors file"):
+        return numpy.load(path.read_bytes())
+
+
+def check_no_pickle(folder: pathlib.Path) -> None:
+    """Refuses a folder of a model that also holds a pickle."""
+    for path in sorted(folder.rglob("*")):
+        check_name(path)
+
+
+def check_name(path: pathlib.PurePath | str, place: object = None) -> None:
+    """Refuses a file whose suffix is that of pickles; `place` is where it is."""
+    if pathlib.PurePath(path).suffix.lower() in _PICKLES:
+        found = f"a pickle, which can run code ({pathlib.PurePath(path).name})"
+        raise InputError(place or path, found, "numbers in .safetensors files alone")
+
+
+_PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
