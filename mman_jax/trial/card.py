@@ -105,6 +105,7 @@ def model_card(
     if extraction is not None:
         features += [text for m, text in extraction.licences.items() if m in model.dims]
     limits = exported.limits(corpus, False, model.build().causal, model.in_context)
+    limits = limits[1:] if extraction else limits  # the first is that clips cannot be read
     spoken = ", ".join(licences.languages) or "not stated"
     sections = {
         f"# {name}": [USE],
@@ -187,6 +188,8 @@ def _table(results: Mapping[str, Any]) -> Iterator[str]:
             score = task.describe_score(key)
             valid, test = (score.write_spread(scores[p].get(key), True) for p in _NAMES[::-1])
             yield f"| {name} | {score.label}{score.unit} | {valid} | {test} |"
+        constant = (task.headline.write(scores[part].get(task.constant)) for part in _NAMES[::-1])
+        yield f"| {name} | {task.constant_name} | {' | '.join(constant)} |"
     yield ""
     yield "Mean ± deviation of single seeds; [95 % interval]. The model is the mean of all seeds."
 
