@@ -98,7 +98,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
         return [*features, *[torch.ones(*axes, dtype=torch.bool) for _ in modalities]]
 
     conversation, step = Conversation().eval(), Step().eval()
-    batch, utterance = {0: torch.export.Dim("batch")}, {1: torch.export.Dim("utterance")}
+    batch, utterance = {0: "batch"}, {1: "utterance"}
     state = torch.zeros(2, sum(network.state_size for network in step.networks))
     # If a module takes *arguments, PyTorch expects their shapes in a tuple.
     rows = (batch | utterance,) * len(names)

@@ -9,7 +9,7 @@ from mman_jax.errors import InputError, require
 from mman_jax.features.extraction import Extraction
 from mman_jax.files.whole import read_json
 from mman_jax.inference import exported
-from mman_jax.inference.answerer import USE
+from mman_jax.inference.answerer import USE, class_names
 from mman_jax.inference.model import Model
 from mman_jax.tasks import from_results
 from mman_jax.trial import clips
@@ -116,7 +116,7 @@ def model_card(
             f"- Split: {corpus.get('split', 'unknown')}",
             f"- Languages: {spoken}",
             f"- Features: {', '.join(f'{m} ({size})' for m, size in model.dims.items())}",
-            f"- {model.task.kind.capitalize()}: {', '.join(exported.class_names(models))}",
+            f"- {model.task.kind.capitalize()}: {', '.join(class_names(models))}",
         ],
         "## Scores": list(_table(results)),
         "## Selection": [

@@ -267,6 +267,9 @@ def use_hub() -> None:
     if (checkpoint.value or "").startswith(hub.PREFIX):
         with named_flags("checkpoint"):
             checkpoint.value = str(hub.snapshot(checkpoint.value, flags.FLAGS["download"].value))
+    elif flags.FLAGS["download"].value:
+        expected = f"--checkpoint={hub.PREFIX}USER/NAME"
+        raise InputError("--download", "given without a model of the hub", expected)
 
 
 def seed_flag(help_text: str) -> flags.FlagHolder:
