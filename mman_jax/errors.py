@@ -77,9 +77,10 @@ def reading(
         expected: What should be there.
         failures: Exceptions that are converted; all others propagate.
     """
+    caught: tuple[type[Exception], ...] = (InputError, *failures)
     try:
         yield
-    except (InputError, *failures) as error:
+    except caught as error:
         check_pointer(place)
         if isinstance(error, InputError):
             raise
