@@ -49,13 +49,7 @@ def shapes(settings, dims, classes=4):
 
 def test_every_config_of_a_network_is_listed():
     files = pathlib.Path(configs.__file__).parent.glob("*.py")
-    others = {
-        "__init__",
-        "mosi",
-        "recommended",
-        "linear",
-        "rozgic",
-    }  # settings of MMAN, and estimators
+    of_mman, estimators = {"mosi", "recommended"}, {"linear", "rozgic"}
     assert {f.stem for f in files} == PARAMETERS.keys() | {"__init__"} | of_mman | estimators
 
 

@@ -54,13 +54,13 @@ class Channels(Speakers):
         """Reads the channels of a recording."""
         channels = media.read_channels(path, track=track)
         if len(channels) < 2:
-            expected = "a channel for each speaker, or --speakers=voices"
+            expected = "a channel for each speaker, or speakers found by their voices"
             raise InputError(path, "one channel", expected)
         for first, second in itertools.combinations(range(len(channels)), 2):
             difference = np.abs(channels[first] - channels[second]).mean()
             if difference <= _COPY * np.abs(channels[first]).mean():
                 found = f"channels {first + 1} and {second + 1} are copies of each other"
-                expected = "a channel for each speaker, or --speakers=voices"
+                expected = "a channel for each speaker, or speakers found by their voices"
                 raise InputError(path, found, expected)
         return {f"channel {n}": channel for n, channel in enumerate(channels, 1)}
 
