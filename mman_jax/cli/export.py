@@ -122,7 +122,12 @@ def _files(models: Sequence[Model], workdir: pathlib.Path) -> dict[str, bytes]:
         if _WEIGHTS.value is not None:
             raise InputError("--weights", "given with --format=hub", "the weights of the run")
         with command.named_flags("license", "corpus_license", "features_license"):
-            licences = card.Licences(*(f.value for f in stated), tuple(_LANGUAGES.value))
+            licences = card.Licences(
+                model=str(_LICENSE.value),
+                corpus=str(_CORPUS_LICENSE.value),
+                features=str(_FEATURES_LICENSE.value),
+                languages=tuple(_LANGUAGES.value),
+            )
             return card.hub_files(models, workdir, licences)
     for flag in (*stated, _LANGUAGES):
         command.refuse(flag, f"given with --format={_FORMAT.value}", "--format=hub")

@@ -266,7 +266,8 @@ def use_hub() -> None:
     checkpoint = flags.FLAGS["checkpoint"]
     if (checkpoint.value or "").startswith(hub.PREFIX):
         with named_flags("checkpoint"):
-            checkpoint.value = str(hub.snapshot(checkpoint.value, flags.FLAGS["download"].value))
+            download = bool(flags.FLAGS["download"].value)
+            checkpoint.value = str(hub.snapshot(str(checkpoint.value), download))
     elif flags.FLAGS["download"].value:
         expected = f"--checkpoint={hub.PREFIX}USER/NAME"
         raise InputError("--download", "given without a model of the hub", expected)

@@ -99,7 +99,7 @@ def read_sentences(path: Path, sentences: Any, pool: pooling.How) -> table.Table
     if place == path or not place.is_file():
         found = "words by conversation, without labels"
         raise InputError(path, found, f"COSMIC's pickle of labels beside it ({place.name})")
-    loaded = unpickler.load(place)
+    loaded: Any = unpickler.load(place)
     if not recognises(loaded) or "sentences" not in (
         fields := layout_of(str(place), loaded).fields
     ):
