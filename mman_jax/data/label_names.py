@@ -176,10 +176,10 @@ def _spellings(names: Iterable[str]) -> Iterator[str]:
     for folded, several in groups.items():
         if len(several) > 1:
             entries = dict.fromkeys(f"{name.lower()}={several[0]}" for name in several)
-            flag = f"--config.{_PLACE}={','.join(entries)}"
+            flag = f"config.{_PLACE}={','.join(entries)}"
             yield f"labels {_listed(several)} differ only in spelling: {flag!r} merges them"
         elif folded in missing:
-            flag = f"--config.{_PLACE}={folded}="
+            flag = f"config.{_PLACE}={folded}="
             yield f"label {several[0]!r} is a class: {flag} makes it context only"
 
 

@@ -43,7 +43,11 @@ def snapshot(name: str, download: bool) -> pathlib.Path:
         raise
     except Exception as error:  # of HTTP, files and names
         found = f"cannot be downloaded ({_reason(error)})" if download else "not in the cache"
-        expected = "a repository that can be reached" if download else "--download in addition"
+        expected = (
+            "a repository that can be reached"
+            if download
+            else "a download, with the flag or argument `download`"
+        )
         raise InputError(place, found, expected) from error
     check_no_pickle(pathlib.Path(folder))
     return pathlib.Path(folder)

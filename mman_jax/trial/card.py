@@ -131,8 +131,11 @@ def model_card(
             *(f"- Features: {text}" for text in features),
         ],
         "## Use": [
-            "```bash",
-            "mman predict --checkpoint=hf:USER/NAME --download --input=NEW.npz --output=OUT.csv",
+            "```python",
+            "import mman_jax",
+            "",
+            'model = mman_jax.Model.from_pretrained("USER/NAME", download=True)',
+            'probabilities = model.probabilities(mman_jax.read_corpus("NEW.npz"))',
             "```",
         ],
     }

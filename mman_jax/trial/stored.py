@@ -65,7 +65,7 @@ def load_models(
 ) -> list[Model]:
     """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
 
-    The folder is that of the run, or one that `mman export --format=hub` wrote.
+    The folder is that of the run, or an export of it for the hub.
 
     Args:
         weights: a file of `mman export`, whose parameters replace those of the models.
