@@ -90,7 +90,7 @@ def test_lists_of_clips_become_manifests(tmp_path, capsys):
     assert first.path == str(tmp_path / "downloads/Ses02F_impro04_F000.wav")
     assert (first.label, first.session, first.speaker) == ("Neutral", "Ses02", "Ses02_F")
     public.dump(tmp_path / "x.pkl", public.mmsa())
-    with pytest.raises(InputError, match=r"x\.pkl: MMSA.*names no clips"):
+    with pytest.raises(InputError, match=r"x\.pkl: MMSA.*lists no clips"):
         convert.convert_clips(str(tmp_path / "x.pkl"), tmp_path / "clips.csv")
 
 

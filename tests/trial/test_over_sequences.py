@@ -34,17 +34,18 @@ def path(tmp_path_factory):
 def test_scores_are_of_utterances(finished):
     corpus, analysis = finished.results["corpus"], finished.analysis
     assert (corpus["conversations"], corpus["utterances"]) == (6, 14)
-    assert corpus["parts"]["test"]["classes"] == {"no": 1, "yes": 2}
-    assert corpus["parts"]["train"]["classes"] == {"no": 5, "yes": 3}  # one has no word
+    # Of each part one has no word: it is context only.
+    assert corpus["parts"]["test"]["classes"] == {"no": 1, "yes": 1}
+    assert corpus["parts"]["train"]["classes"] == {"no": 5, "yes": 3}
     cells = corpus[finished.config.data.cells]
     assert cells["utterances_without"] == 2
     if "pivot" in cells:
         assert (cells["pivot"], cells["most"]) == ("text", 4)
     else:
         assert cells["how"] == {"text": {"cells": 3}, "speech": {"first": 4}}
-    assert analysis["utterances"]["conversation"] == ["f"] * 3
-    assert analysis["utterances"]["position"] == [0, 1, 2]
-    assert analysis["utterances"]["label"] == [1, 0, 1]
+    assert analysis["utterances"]["conversation"] == ["f"] * 2
+    assert analysis["utterances"]["position"] == [0, 1]
+    assert analysis["utterances"]["label"] == [1, 0]
     assert set(analysis["missing"]) == {"text", "speech"}
 
 
@@ -52,7 +53,7 @@ def test_predictions_of_a_file_are_those_of_the_test_part(finished):
     models, corpus = load_models(finished.folder), finished.corpus
     classes, probabilities, labels = predict.answer(models, corpus)
     assert probabilities.shape == (14, 2)
-    assert [classes.index(label) for label in labels[-3:]] == finished.analysis["answers"][0]
+    assert [classes.index(label) for label in labels[-3:-1]] == finished.analysis["answers"][0]
     take = np.concatenate([np.arange(5, 9), np.arange(5)])  # conversations c, d, a and b
     other = dataclasses.replace(
         corpus,

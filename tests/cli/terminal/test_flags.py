@@ -25,7 +25,7 @@ UNUSED = [
     (["--visual=hf:x"], VISUAL, "with --visual=hf:x"),
     (["--text=minilm"], TEXT, "with --text=minilm"),
     ([], ["--encoder_layer=0", "--download"], "without an encoder"),
-    (["--text=minilm"], ["--download"], "for local encoders"),
+    (["--text=minilm"], ["--download"], "an encoder that is not a local folder"),
     (["--visual_weights=w.npz"], ["--visual_epochs=3"], "with --visual_weights"),
     ([], ["--text_epochs=3", "--text_frequent=3"], "without --word_vectors"),
     (SOUND, ["--seed=3"], "no network is trained"),
