@@ -4,6 +4,7 @@ from typing import Any
 
 from absl import flags
 
+from mman_jax.cli.terminal import command
 from mman_jax.errors import InputError
 from mman_jax.features.speakers import speakers
 from mman_jax.features.speakers.speakers import Speakers
@@ -79,7 +80,8 @@ def recogniser() -> Recogniser | None:
     """
     name, language, download = (value(flag) for flag in ("words", "language", "download"))
     if name.startswith(whisper.PREFIX):
-        return Recogniser(name, language, download)
+        with command.named_flags("words", "language"):
+            return Recogniser(name, language, download)
     if name:
         raise InputError("--words", repr(name), f"{whisper.PREFIX}FOLDER")
     if language:
@@ -97,4 +99,5 @@ def found_speakers() -> Speakers | None:
     name, encoder = value("speakers"), value("speaker_encoder")
     if encoder and not name:
         raise InputError("--speaker_encoder", "given without --speakers", "--speakers=voices")
-    return speakers.find(name, encoder) if name else None
+    with command.named_flags("speakers", "speaker_encoder"):
+        return speakers.find(name, encoder) if name else None

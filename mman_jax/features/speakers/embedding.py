@@ -56,13 +56,13 @@ def find(name: str = "") -> Embedding:
         return Embedding(lambda turns: _encode(*network(), turns), 0.5, name)
     if name == RESEMBLYZER or (not name and weights and importlib.util.find_spec("torch")):
         if weights is None:
-            expected = "pip install --no-deps Resemblyzer, and torch"
+            expected = "the package Resemblyzer, installed without its dependencies, and torch"
             raise InputError(RESEMBLYZER, "its package is missing", expected)
         network = functools.cache(lambda: _load_resemblyzer(weights))
         return Embedding(lambda turns: _resemble(*network(), turns), 0.3, RESEMBLYZER)
     if name not in ("", STATISTICS):
         expected = f"{folders.PREFIX}FOLDER, {RESEMBLYZER} or {STATISTICS}"
-        raise InputError("--speaker_encoder", repr(name), expected)
+        raise InputError("speaker_encoder", repr(name), expected)
     about = "statistics of cepstrum and pitch, which confuse more voices than an encoder does"
     return Embedding(_describe, None, about)
 

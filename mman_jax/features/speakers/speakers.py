@@ -90,7 +90,7 @@ class Voices(Speakers):
         self._count, self._embedding = count, embedding.find(encoder)
         if count is None and self._embedding.apart is None:
             found = f"no number of speakers, and voices are compared by {self._embedding.name}"
-            raise InputError("--speakers=voices", found, "voices:N, or --speaker_encoder")
+            raise InputError("speakers=voices", found, "voices:N, or another encoder")
         self.notice = f"speakers are found by their voices ({self._embedding.name}); a turn has one"
 
     def sounds(self, path: str | Path, track: int = 1) -> dict[str, np.ndarray]:
@@ -123,11 +123,11 @@ def find(name: str, encoder: str = "") -> Speakers:
     kind, _, number = name.partition(":")
     if name == "channels":
         if encoder:
-            found = "given with --speakers=channels, which compares no voices"
-            raise InputError("--speaker_encoder", found, "one of the two")
+            found = "given with channels, which compares no voices"
+            raise InputError("speaker_encoder", found, "one of the two")
         return Channels()
     if kind != "voices" or (":" in name and not (number.isdecimal() and int(number) > 0)):
-        raise InputError("--speakers", repr(name), KINDS)
+        raise InputError("speakers", repr(name), KINDS)
     return Voices(int(number) if number else None, encoder)
 
 

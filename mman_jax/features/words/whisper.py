@@ -60,7 +60,7 @@ class Recogniser:
             # Without its tokens, faster-whisper would download those of another network.
             missing = [file for file in _FILES if not (folder / file).is_file()]
             if missing:
-                raise InputError(f"--words={name}", f"no {missing[0]} in the folder", _EXPECTED)
+                raise InputError(f"words={name}", f"no {missing[0]} in the folder", _EXPECTED)
             place = str(folder)
         try:
             self.model: Any = library.WhisperModel(
@@ -70,13 +70,13 @@ class Recogniser:
                 local_files_only=not download,
             )
         except (OSError, RuntimeError, ValueError) as error:
-            expected = _EXPECTED if download else f"{_EXPECTED}, or --download and a name"
+            expected = _EXPECTED if download else f"{_EXPECTED}, or a name that may be downloaded"
             found = f"cannot be loaded ({str(error).partition(chr(10))[0]:.150})"
-            raise InputError(f"--words={name}", found, expected) from error
+            raise InputError(f"words={name}", found, expected) from error
         self.language = language or ("" if self.model.model.is_multilingual else "en")
         if self.language and self.language not in self.model.supported_languages:
             expected = "one of " + ", ".join(sorted(self.model.supported_languages))
-            raise InputError(f"--language={language}", "not a language of the network", expected)
+            raise InputError(f"language={language}", "not a language of the network", expected)
 
     def recognise(self, samples: np.ndarray, times: Sequence[tuple[float, float]]) -> Recognised:
         """Recognises the words of the turns of a recording.

@@ -98,10 +98,10 @@ def test_clusters_of_vectors_in_known_directions():
 @pytest.mark.parametrize(
     ("name", "encoder", "place"),
     [
-        *(("voice", "", "--speakers"), ("voices:0", "", "--speakers")),
-        *(("voices:x", "", "--speakers"), ("channels:2", "", "--speakers")),
-        *(("channels", "mfcc", "--speaker_encoder"), ("voices:2", "mfc", "--speaker_encoder")),
-        ("voices", "mfcc", "--speakers=voices"),  # statistics do not tell how many there are
+        *(("voice", "", "speakers"), ("voices:0", "", "speakers")),
+        *(("voices:x", "", "speakers"), ("channels:2", "", "speakers")),
+        *(("channels", "mfcc", "speaker_encoder"), ("voices:2", "mfc", "speaker_encoder")),
+        ("voices", "mfcc", "speakers=voices"),  # statistics do not tell how many there are
     ],
 )
 def test_unusable_methods_are_refused(name, encoder, place):

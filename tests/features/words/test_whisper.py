@@ -94,12 +94,12 @@ def test_networks_that_cannot_be_used_are_refused(recogniser, tmp_path, monkeypa
     for name, found in (("broken", "model.bin is incomplete"), (tmp_path, "no model.bin")):
         with pytest.raises(InputError, match=found) as error:
             whisper.Recogniser(f"whisper:{name}")
-        assert error.value.place.startswith("--words=whisper:")
+        assert error.value.place.startswith("words=whisper:")
     (tmp_path / "model.bin").touch()
     (tmp_path / "config.json").touch()
     with pytest.raises(InputError, match=r"no tokenizer\.json"):  # it would be downloaded
         whisper.Recogniser(f"whisper:{tmp_path}")
-    with pytest.raises(InputError, match="--language=xx"):
+    with pytest.raises(InputError, match="language=xx"):
         whisper.Recogniser("whisper:tiny", "xx")
     assert whisper.Recogniser("whisper:tiny", "en", True).language == "en"
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
