@@ -157,7 +157,7 @@ def test_other_modalities_and_features_are_compared(three):
         ("config.json", {"data__fold": "S2"}, "another split"),
         ("analysis.json", {"auto__utterances__label": [1, 1, 0, 1]}, "other test utterances"),
         ("analysis.json", {"auto__answers": None}, "as this version"),
-        ("analysis.json", {"auto__answers": [[0, 1, 2, 0]]}, "no classes"),
+        ("analysis.json", {"auto__answers": [[0, 1, 2, 0]]}, "not classes"),
         ("analysis.json", {"auto__answers": [[0, 1]]}, "as this version"),
     ],
     ids=lambda value: str(value)[:40],

@@ -90,7 +90,7 @@ def test_by_conversation_they_are_the_errors_drawn_by_conversation():
     ("fields", "said"),
     [
         ({"auto__answers": [[[0.0]] * 5] * 3}, "as this version"),
-        ({"auto__answers": [[[None]] * 6] * 3}, "no numbers"),
+        ({"auto__answers": [[[None]] * 6] * 3}, "not numbers"),
         ({"auto__utterances__label": [[1.0]] * 6}, "other test utterances"),
         ({"auto__utterances__label": [["high"]] * 6}, "as this version"),
     ],
