@@ -92,4 +92,6 @@ def _reason(error: Exception) -> str:
 
 
 def _huggingface_hub(place: str) -> Any:
-    return require("huggingface_hub", "hub", place)
+    hub = require("huggingface_hub", "hub", place)
+    require("huggingface_hub.utils.logging", "hub", place).set_verbosity_error()  # retries
+    return hub

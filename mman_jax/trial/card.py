@@ -151,7 +151,7 @@ def licence(readme: pathlib.Path) -> str:
     """
     hub = require("huggingface_hub", "hub", str(readme))
     try:
-        stated = hub.ModelCard.load(readme).data.license
+        stated = (hub.metadata_load(readme) or {}).get("license")
     except Exception as error:  # of files and YAML
         raise InputError(readme, f"no model card ({error!s:.100})", "one of mman export") from error
     if not stated:

@@ -1,6 +1,7 @@
 """Models as folders for the hub: written, uploaded, downloaded, and refused."""
 
 import dataclasses
+import importlib
 import json
 import pathlib
 
@@ -93,7 +94,8 @@ def test_a_model_goes_to_the_hub_and_comes_back(place, tmp_path, monkeypatch):
         np.testing.assert_allclose(loaded, expected, atol=1e-6)
         repositories["anna/mman"]["model.pt"] = b"a pickle"
         assert "pickle" in refused(*cached, "--download", **where)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
+    constants = importlib.import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
     assert files(snapshot("anna/mman", download=False)) == files(place / "model")
     line = refused(*cached[:1], "--checkpoint=hf:anna/other", *cached[2:], "--download", **where)
     assert "hf:anna/other" in line
