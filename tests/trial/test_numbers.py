@@ -151,7 +151,7 @@ def test_classes_of_a_target_and_votes_are_ordinary_classes(path):
     stage, batch = trial.trainer.stage("towers"), trial.parts.rows["train"]
     batch = batch._replace(features={m: np.asarray(x) for m, x in batch.features.items()})
     params = tiny.params(trial.trainer.system, trial.parts.corpus.dims)
-    answers = stage.outputs(params, batch)
+    answers = stage.outputs(params, batch)[stage.heads[0]]
     majority = np.nan_to_num(labels["train"], nan=-1).argmax(-1).astype(np.int32)
     majority[~batch.mask] = -1
     soft, hard = (
