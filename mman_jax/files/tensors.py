@@ -8,6 +8,8 @@ import numpy as np
 
 from mman_jax.errors import InputError, reading, require
 
+_PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+
 
 def safetensors_numpy() -> ModuleType:
     """Imports safetensors for NumPy, or raises an InputError."""
@@ -39,10 +41,7 @@ def check_no_pickle(folder: pathlib.Path) -> None:
 
 
 def check_name(path: pathlib.PurePath | str, place: object = None) -> None:
-    """Refuses a file whose suffix is that of pickles; `place` is where it is."""
+    """Refuses a file with the suffix of pickles; `place` replaces its path in the message."""
     if pathlib.PurePath(path).suffix.lower() in _PICKLES:
         found = f"a pickle, which can run code ({pathlib.PurePath(path).name})"
         raise InputError(place or path, found, "numbers in .safetensors files alone")
-
-
-_PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")

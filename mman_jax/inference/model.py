@@ -182,13 +182,20 @@ class Model:
         classes, network = tuple(card["classes"]), card["network"]
         stored.check_params(directory, arrays["params"], network, sizes, len(classes), systems)
         cells, cell_options = stored.cells(directory, card)
-        temperature = stored.temperature(directory, card)
-        units = stored.units(directory, arrays, len(classes))
-        context = card.get("context") is not False  # earlier models have no such entry
-        known = stored.familiarity(directory, arrays, dims)
         return cls(
-            *(arrays["params"], scaling, network, dims, classes, card["about"], systems),
-            *(temperature, units, cells, cell_options, context, known),
+            params=arrays["params"],
+            scaling=scaling,
+            network=network,
+            dims=dims,
+            classes=classes,
+            card=card["about"],
+            systems=systems,
+            temperature=stored.temperature(directory, card),
+            units=stored.units(directory, arrays, len(classes)),
+            cells=cells,
+            cell_options=cell_options,
+            context=card.get("context") is not False,  # earlier models have no such entry
+            familiarity=stored.familiarity(directory, arrays, dims),
         )
 
     @property

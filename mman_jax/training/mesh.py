@@ -65,7 +65,7 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
 
 
 QUICKLY = contextvars.ContextVar("quickly", default=False)
-"""Whether programs are compiled quickly now; see `compiling`."""
+"""True while programs are compiled quickly; see `compiling`."""
 
 
 @contextlib.contextmanager

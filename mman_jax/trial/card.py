@@ -122,7 +122,6 @@ def model_card(
         "## Selection": [
             f"Epochs were chosen on the validation part, by the rule `{rule or 'unknown'}`; "
             "nothing was chosen on the test part.",
-            *_seal(results.get("seal")),
         ],
         "## Limits": [f"- {limit}" for limit in limits],
         "## Licences": [
@@ -195,12 +194,6 @@ def _table(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {name} | {task.constant_name} | {' | '.join(constant)} |"
     yield ""
     yield "Mean ± deviation of single seeds; [95 % interval]. The model is the mean of all seeds."
-
-
-def _seal(seal: Any) -> Iterator[str]:
-    if isinstance(seal, dict):
-        yield "\nSeal, which `mman verify` checks:\n"
-        yield from ("```json", to_json(seal).decode().strip(), "```")
 
 
 def _tasks(results: Mapping[str, Any]) -> Mapping[str, Any]:

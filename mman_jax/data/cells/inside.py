@@ -257,8 +257,8 @@ def _without(empty: np.ndarray, cell: str) -> list[str]:
     if not empty.any():
         return []
     return [
-        f"{int(empty.sum())} utterances without a {cell}: not trained on, and scored with "
-        "everything missing"
+        f"{int(empty.sum())} utterances without a {cell}: not trained on; those with a label are "
+        "scored with everything missing"
     ]
 
 

@@ -100,9 +100,8 @@ def read_sentences(path: Path, sentences: Any, pool: pooling.How) -> table.Table
         found = "words by conversation, without labels"
         raise InputError(path, found, f"COSMIC's pickle of labels beside it ({place.name})")
     loaded: Any = unpickler.load(place)
-    if not recognises(loaded) or "sentences" not in (
-        fields := layout_of(str(place), loaded).fields
-    ):
+    fields = layout_of(str(place), loaded).fields if recognises(loaded) else ()
+    if "sentences" not in fields:
         raise InputError(place, "no labels by conversation", "COSMIC's pickle of labels")
     parts = dict(zip(range(len(fields)), loaded, strict=True)) | {
         fields.index("sentences"): sentences
