@@ -78,7 +78,7 @@ def test_a_recording_is_looked_at(place):
     call(mman, "demo", "--output=demo", "--conversations=6", "--utterances=2", cwd=folder)
     call(mman, "look", "--input=demo/talk_00.mp4", cwd=folder)
     assert "<video" in (folder / "demo/talk_00.html").read_text()
-    extracted = ("--modalities=speech,text", "--speech=egemaps", "--output=c.npz")
+    extracted = ("--modalities=speech,text", "--speech=prosody", "--output=c.npz")
     call(mman, "extract", "--manifest=demo/clips.csv", *extracted, cwd=folder)
     where = ("--workdir=heard", "--config.data.path=c.npz")
     call(mman, "run", *SHORT, *where, cwd=folder)
