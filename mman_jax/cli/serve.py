@@ -25,7 +25,7 @@ from mman_jax.features.speech import pauses
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.lock import alone
 from mman_jax.inference.answerer import Answerer
-from mman_jax.service import web
+from mman_jax.service import access, web
 from mman_jax.service.audio import AudioInput
 from mman_jax.service.batcher import Batcher
 from mman_jax.service.slots import SlotStates, SlotTable
@@ -37,6 +37,9 @@ _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; others n
 _PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any free port.", 0, 65535)
 _TOKEN = flags.DEFINE_string(
     "token", None, "Token of requests (Authorization: Bearer TOKEN); by default $MMAN_TOKEN."
+)
+_ORIGIN = flags.DEFINE_multi_string(
+    "origin", [], "Origin of web pages that may use the service, such as https://example.org."
 )
 _STATE, _STATE_SECONDS = command.state_flags()
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 1000, "Largest number of conversations.", 1)
@@ -58,6 +61,9 @@ def main() -> None:
         raise InputError(f"--host={_HOST.value}", "given without a token", expected)
     if not _STATE.value:
         command.refuse(_STATE_SECONDS, "given without --state", "--state=FILE in addition")
+    with command.named_flags("origin"):
+        for origin in _ORIGIN.value:
+            access.check_origin(origin)
     workdir = pathlib.Path(_CHECKPOINT.value)
     answerer = Answerer(load_models(workdir, context=_CONTEXT.value), _ATTENTION.value)
     recogniser = hearing.recogniser()
@@ -83,7 +89,7 @@ def main() -> None:
                 signal.signal(number, lambda *_: stop())
             print(f"serving at {url}, described at {url}/docs", flush=True)
 
-        web.serve(web.make(batcher, audio, token), batcher, bound, began)
+        web.serve(web.make(batcher, audio, token, _ORIGIN.value), batcher, bound, began)
 
 
 def _audio_input(

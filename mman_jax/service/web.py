@@ -3,23 +3,22 @@
 import asyncio
 import contextlib
 import functools
-import hmac
 import re
 import socket as sockets
 import sys
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mman_jax.errors import InputError
 from mman_jax.inference import answerer
 from mman_jax.service import requests
+from mman_jax.service.access import Access
 from mman_jax.service.audio import LONGEST_MESSAGE, AudioInput
 from mman_jax.service.batcher import Batcher, Reply
 from mman_jax.service.requests import Refused
 from mman_jax.version import __version__
 
-_OPEN = ("/health",)
 _REASON = 120  # bytes of the reason for which a WebSocket is closed; 123 are possible
 _SOUND = (b"audio/", b"application/octet-stream")
 _CONVERSATION = "/conversations/{conversation:path}"
@@ -34,27 +33,30 @@ Asgi = Callable[[Scope, Any, Any], Awaitable[None]]
 Stop = Callable[[], None]
 
 
-def make(batcher: Batcher, audio: AudioInput | None, token: str) -> Asgi:
+def make(
+    batcher: Batcher, audio: AudioInput | None, token: str, origins: Sequence[str] = ()
+) -> Asgi:
     """Returns the service as an ASGI application.
 
     Args:
         batcher: answers the utterances, once it was started.
         audio: measures sound; None if the model has no feature extraction.
         token: token of all requests except those for `/health`; empty if there is none.
+        origins: origins of further pages that may use the service, see `access.check_origin`.
     """
-    others = _others(batcher, audio)
-    wanted = f"Bearer {token}".encode("utf-8", "surrogateescape")
+    others, access = _others(batcher, audio), Access(token, origins)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"]) if "headers" in scope else {}
-        allowed = not token or hmac.compare_digest(headers.get(b"authorization", b""), wanted)
         path = scope.get("path", "")
-        if not allowed and path not in _OPEN:
-            reason = "no token, or a wrong one; expected Authorization: Bearer TOKEN"
-            await _refuse(scope, send, 401, reason)
-        elif scope["type"] == "websocket" and not token and not _same_origin(headers):
-            # A page of another site, in a browser on this machine, must not reach the service.
-            await _refuse(scope, send, 403, "a WebSocket that a page of another site opens")
+        if answer := access.preflight(scope, headers):
+            await send({"type": "http.response.start", "status": 204, "headers": answer})
+            await send({"type": "http.response.body"})
+            return
+        if shared := access.shared(headers):
+            send = _adding(shared, send)
+        if refusal := access.refusal(scope, headers):
+            await _refuse(scope, send, *refusal)
         elif scope.get("method") == "POST" and (match := _UTTERANCES.fullmatch(path)):
             # The one route that has to be fast: no framework between it and the server.
             await _send(send, *await _utterance(match[1], batcher, audio, scope, headers, receive))
@@ -241,6 +243,12 @@ async def _refuse(scope: Scope, send: Any, status: int, reason: str) -> None:
         await _send(send, status, {"error": reason})
 
 
-def _same_origin(headers: Mapping[bytes, bytes]) -> bool:
-    origin = headers.get(b"origin")
-    return origin is None or origin.partition(b"://")[2] == headers.get(b"host")
+def _adding(headers: Sequence[tuple[bytes, bytes]], send: Any) -> Any:
+    """Returns `send` with further headers of HTTP responses."""
+
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        await send(message)
+
+    return adding

@@ -14,7 +14,7 @@ import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.inference import answerer
-from mman_jax.service import requests, web
+from mman_jax.service import access, requests, web
 from mman_jax.service.audio import AudioInput
 from mman_jax.service.batcher import Batcher
 from mman_jax.service.slots import SlotStates, SlotTable
@@ -204,22 +204,62 @@ def test_why_a_microphone_is_closed_is_short_enough():
     assert len(closed["reason"].encode()) <= 123
 
 
-def test_a_page_of_another_site_opens_no_microphone():
-    app = web.make(batcher(), None, "")
-    for origin, code in ((b"http://evil", 1008), (b"http://here:80", None), (None, None)):
-        headers = [(b"host", b"here:80")] + [(b"origin", origin)] * (origin is not None)
-        first = called(app, "/conversations/a/sound", headers, "websocket")[0]
-        assert first.get("code") == code
-        assert first["type"] == ("websocket.close" if code else "websocket.accept")
+PAGE = b"https://page.example"
 
 
-def called(app, path, headers, kind="http"):
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [(b"http://evil", True), (b"http://here:80", False), (None, False), (PAGE, False)],
+)
+def test_pages_of_other_sites_reach_nothing_unless_their_origin_is_allowed(origin, refused):
+    app = web.make(batcher(), None, "", [PAGE.decode(), "null"])
+    headers = [(b"host", b"here:80")] + [(b"origin", origin)] * (origin is not None)
+    first = called(app, "/conversations/a/sound", headers, "websocket")[0]
+    assert first["type"] == ("websocket.close" if refused else "websocket.accept")
+    first = called(app, "/conversations/a/utterances", headers, method="POST")[0]
+    assert first["status"] == (403 if refused else 415)  # without a body's type
+    read = dict(first["headers"]).get(b"access-control-allow-origin")
+    assert read == (origin if origin == PAGE else None)
+    health = dict(called(app, "/health", headers)[0]["headers"])
+    assert health.get(b"access-control-allow-origin") == read
+    asked = [*headers, (b"access-control-request-method", b"POST")]
+    first = called(app, "/conversations/a/utterances", asked, method="OPTIONS")[0]
+    assert first["status"] == (204 if origin == PAGE else 405)
+    if origin == PAGE:
+        assert b"content-type" in dict(first["headers"])[b"access-control-allow-headers"]
+
+
+def test_a_page_with_the_token_opens_a_microphone():
+    app = web.make(batcher(), None, "a&b", [PAGE.decode()])
+    for query, kind in ((b"token=a%26b", "accept"), (b"token=a", "close"), (b"", "close")):
+        headers = [(b"origin", PAGE)]
+        first = called(app, "/conversations/a/sound", headers, "websocket", query=query)[0]
+        assert first["type"] == f"websocket.{kind}"
+    # Only the microphone, whose address is in no log of the service.
+    path = "/conversations/a/utterances"
+    assert called(app, path, headers, method="POST", query=b"token=a%26b")[0]["status"] == 401
+    asked = [*headers, (b"access-control-request-method", b"POST")]
+    assert called(app, path, asked, method="OPTIONS")[0]["status"] == 204
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "example.org", "https://example.org/", "https://a.org:443", "HTTPS://A.org", ""]
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(origin):
+    with pytest.raises(InputError, match=r"origin: .* as browsers send it"):
+        access.check_origin(origin)
+    for good in ("null", "http://localhost:8080", "https://[::1]:80", "chrome-extension://abc"):
+        assert access.check_origin(good) == good.encode()
+
+
+def called(app, path, headers, kind="http", method="GET", query=b""):
     """What an application sends."""
     sent = []
     scope = {
-        "type": kind, "method": "GET", "path": path, "raw_path": path.encode(), "scheme": "http",
-        "query_string": b"", "root_path": "", "headers": headers, "http_version": "1.1",
-        "server": ("here", 80), "client": ("there", 1), "subprotocols": [],
+        "type": kind, "path": path, "raw_path": path.encode(), "scheme": "http",
+        "query_string": query, "root_path": "", "headers": headers, "http_version": "1.1",
+        "server": ("here", 80), "client": ("there", 1),
+        **({"method": method} if kind == "http" else {"subprotocols": []}),
     }  # fmt: skip
     first = [{"type": "websocket.connect" if kind == "websocket" else "http.request"}]
 
