@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         remaining: utterances to send, each as soon as the previous one is answered.
         due: times of the utterances that wait for their answers.
         latencies: seconds from the time at which an utterance was due to its answer.
-        refused: number of responses with another status than 200.
+        refusals: seconds from the due times of the utterances that got another status than 200.
         wrong: number of answers for another conversation or utterance.
     """
 
@@ -57,7 +57,8 @@ class Connection(asyncio.Protocol):
     def reset(self) -> None:
         """Forgets all latencies and errors."""
         self.latencies: list[float] = []
-        self.wrong = self.refused = 0
+        self.refusals: list[float] = []
+        self.wrong = 0
 
     def connection_made(self, transport: Any) -> None:
         """Stores the transport."""
@@ -79,14 +80,14 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = b""
-        due = self.due.pop(0)
+        seconds = time.perf_counter() - self.due.pop(0)
         if head[9:12] == b"200":
             self.utterance += 1
-            self.latencies.append(time.perf_counter() - due)
+            self.latencies.append(seconds)
             start = f'{{"conversation":"{self._name}","utterance":{self.utterance},'
             self.wrong += not body.startswith(start.encode())
         else:
-            self.refused += 1
+            self.refusals.append(seconds)
         if self.remaining > 0:
             self.remaining -= 1
             self.due.append(time.perf_counter())
@@ -165,15 +166,22 @@ async def _finish(connections: Sequence[Connection], start: float) -> dict[str, 
         await asyncio.sleep(0.002)
     seconds = time.perf_counter() - start
     latencies = np.concatenate([connection.latencies for connection in connections])
-    p50, p99 = 1e3 * np.percentile(latencies, [50, 99])
+    refusals = np.concatenate([connection.refusals for connection in connections])
     return {
         "seconds": seconds,
         "utterances": len(latencies),
         _REACHED: len(latencies) / seconds,
-        "milliseconds": {"p50": float(p50), "p99": float(p99)},
-        "refused": sum(connection.refused for connection in connections),
+        "milliseconds": _percentiles(latencies),
+        "refused": len(refusals),
+        "refused_milliseconds": _percentiles(refusals),
         "wrong": sum(connection.wrong for connection in connections),
     }
+
+
+def _percentiles(seconds: np.ndarray) -> dict[str, float]:
+    """Returns the median and the 99th percentile in milliseconds, empty without a value."""
+    values = 1e3 * np.percentile(seconds, [50, 99]) if len(seconds) else ()
+    return dict(zip(("p50", "p99"), map(float, values), strict=False))
 
 
 def case_serve(_: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -47,6 +47,9 @@ _IDLE_SECONDS = flags.DEFINE_float(
     "idle_seconds", 600.0, "Idle seconds after which a conversation may give way to another.", 0.0
 )
 _WAITING = flags.DEFINE_integer("waiting", 1024, "Largest number of waiting utterances.", 1)
+_LONGEST_WAIT = flags.DEFINE_float(
+    "longest_wait", 1.0, "Seconds; utterances that would wait for longer are refused.", 0.1
+)
 _ATTENTION = command.attention_flag()
 _CONTEXT = command.context_flag()
 hearing.words_flags()
@@ -81,7 +84,8 @@ def main() -> None:
             place = f"--conversations={_CONVERSATIONS.value}"
             raise InputError(place, "their states do not fit into memory", "fewer") from error
         table = SlotTable(_CONVERSATIONS.value, _IDLE_SECONDS.value)
-        batcher = Batcher(states, table, _WAITING.value, path, _STATE_SECONDS.value)
+        saved = path, _STATE_SECONDS.value
+        batcher = Batcher(states, table, _WAITING.value, *saved, _LONGEST_WAIT.value)
         url = web.address(bound)
 
         def began(stop: web.Stop) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import bisect
 import collections
+import math
 import pathlib
 import sys
 import threading
@@ -21,6 +22,8 @@ Reply = tuple[int, dict[str, Any]]
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _UTTERANCES = (1, 2, 4, 8, 16, 32, 64)
+_LATEST = 0.3  # share of the latest step in the estimated duration of the next one
+_TICK = 0.02  # seconds between two measurements of the event loop's delay
 
 
 class Histogram:
@@ -75,6 +78,29 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
+class Pace:
+    """The estimated waiting time of an utterance.
+
+    Attributes:
+        delay: seconds by which the event loop is late: bodies wait for as long to be read.
+    """
+
+    def __init__(self, largest: int):
+        """Starts without a measured step; `largest` is the number of utterances of a full step."""
+        self.delay, self._largest, self._seconds = 0.0, largest, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Adds the duration of a step; the latest steps count most."""
+        self._seconds += _LATEST * (seconds - self._seconds) if self._seconds else seconds
+
+    def wait(self, waiting: int, stepping: bool) -> float:
+        """Returns seconds until the step of an utterance that comes after `waiting` others.
+
+        `stepping` says whether a step is being computed. Conversations are taken to be different.
+        """
+        return self.delay + (waiting // self._largest + stepping) * self._seconds
+
+
 class Job(NamedTuple):
     """An utterance to answer, or (without features) a conversation to forget."""
 
@@ -98,6 +124,7 @@ class Batcher:
         most_waiting: int,
         path: pathlib.Path | None = None,
         every: float = 10.0,
+        longest_wait: float = float("inf"),
     ):
         """Reads the saved conversations, if there are any, and compiles.
 
@@ -107,9 +134,12 @@ class Batcher:
             most_waiting: number of jobs that may wait; further ones are refused.
             path: path of the file of conversations; None if they are not saved.
             every: seconds between two saves; 0: saves before each answer is sent.
+            longest_wait: seconds; jobs that would wait for longer are refused, see `Pace`.
         """
         self.metrics, self.table, self.answerer = Metrics(), table, states.answerer
         self._states, self._most_waiting = states, most_waiting
+        self.pace, self._longest_wait = Pace(states.sizes[-1]), longest_wait
+        self._stepping = False
         self._file = SlotFile(path, every, states, table)
         self._waiting: collections.deque[Job] = collections.deque()
         self._news = threading.Condition()
@@ -121,6 +151,13 @@ class Batcher:
         """Starts to answer."""
         self._loop = loop
         self._thread.start()
+        self._tick(loop.time())
+
+    def _tick(self, due: float) -> None:
+        self.pace.delay = max(0.0, self._loop.time() - due)
+        if not self._stopping:
+            due = self._loop.time() + _TICK
+            self._loop.call_at(due, self._tick, due)
 
     def stop(self) -> None:
         """Answers the waiting jobs, saves, and ends."""
@@ -135,6 +172,17 @@ class Batcher:
         """The number of jobs that wait."""
         return len(self._waiting)
 
+    def refusal(self) -> Reply | None:
+        """Returns the reply to an utterance for which there is no time or room; otherwise None."""
+        if len(self._waiting) >= self._most_waiting:
+            found = f"{len(self._waiting)} utterances wait for an answer; try again later"
+            return 429, {"error": found}
+        seconds = self.pace.wait(len(self._waiting), self._stepping)
+        if seconds <= self._longest_wait:
+            return None
+        found = f"it would wait for {seconds:.1f} s or more; try again later"
+        return 503, {"error": found, "retry_after": math.ceil(seconds)}
+
     async def ask(
         self,
         conversation: str,
@@ -143,9 +191,8 @@ class Batcher:
         speaker: str = "",
     ) -> Reply:
         """Returns the reply to an utterance, see `Job`."""
-        if len(self._waiting) >= self._most_waiting:
-            found = f"{len(self._waiting)} utterances wait for an answer; try again later"
-            return 429, {"error": found}
+        if refusal := self.refusal():
+            return refusal
         began = time.monotonic()
         job = Job(conversation, features, number, speaker, self._loop.create_future())
         with self._news:
@@ -165,11 +212,14 @@ class Batcher:
                 if self._stopping and not self._waiting:
                     return
                 jobs = self._choose()
+            began, self._stepping = time.monotonic(), bool(jobs)
             replies = self._replies(jobs) if jobs else []
             if not self._file.save_if_due(bool(jobs)):
                 replies = [_unsaved(*reply) for reply in replies]
             if jobs:
                 self._loop.call_soon_threadsafe(_settle, jobs, replies)
+                self.pace.add(time.monotonic() - began)
+            self._stepping = False
 
     def _choose(self) -> list[Job]:
         """Returns the first jobs that wait, one of each conversation."""

@@ -27,7 +27,8 @@ _REASONS = {
     "413": "a body that is too long",
     "415": "a body of another type",
     "429": "too many utterances or conversations: try again later",
-    "503": "answered but not saved (see `error`): do not send it again",
+    "503": "answered but not saved (see `error`): do not send it again; or, with `retry_after` "
+    "seconds and the header Retry-After, not taken: try again later",
 }
 
 

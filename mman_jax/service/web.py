@@ -79,6 +79,9 @@ async def _utterance(
     query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
     counted, speaker = query.get("utterance"), query.get("speaker", "")
     try:
+        if refusal := batcher.refusal():  # before its body is read
+            batcher.metrics.statuses[refusal[0]] += 1
+            return refusal
         requests.check_name(name)
         number = requests.check_number(
             int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
@@ -228,8 +231,8 @@ async def _send(send: Any, status: int, body: Mapping[str, Any]) -> None:
 
     content = orjson.dumps(body)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-    if status == 429:
-        headers.append((b"retry-after", b"1"))
+    if status == 429 or "retry_after" in body:
+        headers.append((b"retry-after", b"%d" % body.get("retry_after", 1)))
     if status in (408, 413):  # the rest of the body is not read
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

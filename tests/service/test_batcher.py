@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import functools
+import time
 
 import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
 from mman_jax.inference.answerer import Answerer
-from mman_jax.service.batcher import Batcher
+from mman_jax.service.batcher import Batcher, Pace
 from mman_jax.service.slots import SlotStates, SlotTable
 from tests.inference import trained
 from tests.inference.trained import LENGTHS, corpus, there
@@ -118,6 +119,52 @@ async def test_more_than_may_wait_is_told_to_come_again_and_then_is_answered():
         statuses = [status for status, _ in replies]
         assert set(statuses) == {200, 429}
         assert statuses.count(200) >= 4
+        assert (await batcher.ask("a", {}))[0] == 200
+
+
+def test_the_wait_is_that_of_the_steps_before_and_of_a_late_event_loop():
+    pace = Pace(4)
+    assert pace.wait(1000, True) == 0.0  # nothing is known yet: nobody is refused
+    pace.add(2.0)
+    assert [pace.wait(n, False) for n in (0, 3, 4, 9)] == [0.0, 0.0, 2.0, 4.0]
+    assert pace.wait(4, stepping=True) == 4.0
+    for _ in range(40):
+        pace.add(0.5)  # another load: the past is forgotten
+    assert pace.wait(8, False) == pytest.approx(1.0, abs=1e-4)
+    pace.delay = 0.25
+    assert pace.wait(0, False) == 0.25
+
+
+@asynchronous
+async def test_who_would_wait_for_too_long_is_refused_at_once_and_nobody_else(monkeypatch):
+    async with running(longest_wait=0.5) as batcher:
+        step = batcher._states.step
+
+        def slow(*given):
+            time.sleep(0.3)
+            return step(*given)
+
+        monkeypatch.setattr(batcher._states, "step", slow)
+        assert (await batcher.ask("a", {}))[0] == 200  # from which the duration is known
+        assert batcher.refusal() is None
+        asked = [asyncio.create_task(batcher.ask(name, {})) for name in "abc"]
+        await asyncio.sleep(0.1)  # a step of two, and one that waits for it and another step
+        began = time.monotonic()
+        batcher.table.idle_seconds = 0.0
+        assert batcher.refusal() is None
+        late = asyncio.create_task(batcher.ask("a", {}))
+        await asyncio.sleep(0)
+        status, said = await batcher.ask("b", {})
+        assert (status, said["retry_after"]) == (503, 1)
+        assert "it would wait for 0.6 s or more" in said["error"]
+        assert time.monotonic() - began < 0.1
+        assert [status for status, _ in await asyncio.gather(*asked, late)] == [200] * 4
+        # A loop that is late is what bodies wait for; an idle service takes everybody.
+        time.sleep(0.6)
+        await asyncio.sleep(0.01)
+        assert batcher.refusal()[0] == 503
+        await asyncio.sleep(0.1)
+        batcher._longest_wait = 0.1  # less than a step
         assert (await batcher.ask("a", {}))[0] == 200
 
 

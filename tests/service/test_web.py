@@ -204,6 +204,19 @@ def test_why_a_microphone_is_closed_is_short_enough():
     assert len(closed["reason"].encode()) <= 123
 
 
+def test_a_late_service_refuses_before_it_reads_a_body():
+    late = batcher()
+    late.pace.delay, late._longest_wait = 1.5, 1.0
+    app = web.make(late, None, "")
+    json = [(b"content-type", b"application/json"), (b"content-length", b"999999999")]
+    begin, body = called(app, "/conversations/a/utterances", json, method="POST")
+    assert (begin["status"], dict(begin["headers"])[b"retry-after"]) == (503, b"2")
+    assert b'"retry_after":2' in body["body"]
+    assert late.metrics.statuses == {503: 1}
+    late.pace.delay = 0.0
+    assert called(app, "/conversations/a/utterances", json, method="POST")[0]["status"] == 413
+
+
 PAGE = b"https://page.example"
 
 
