@@ -1,4 +1,4 @@
-r"""MiSTER-E: a gate over experts for the context of two modalities and for both together.
+r"""MiSTER-E: gated experts for the context of each of two modalities, and for both together.
 
 Dutta, Balaji and Ganapathy 2026; 41 781 551 parameters on IEMOCAP's speech and text with four
 classes. It reads exactly two modalities. On CPUs, `--config.network.context=64

@@ -1,4 +1,4 @@
-"""MMAN: three uni-modal towers and a multi-modal attention tower, under a dense late fusion.
+"""MMAN: three uni-modal towers, a multi-modal attention tower and a dense late fusion.
 
 The sizes and the training settings come from `mman_jax/systems/mman.py`, which has a recipe for
 each system of the paper: `--config=mman:clstm_mma` is the recipe of `configs/clstm_mma.py`.
@@ -27,7 +27,7 @@ def get_config(name: str = mman.NAME) -> ConfigDict:
 
 
 def made_by(make: Callable[[Recipes], ConfigDict]) -> Callable[..., ConfigDict]:
-    """Returns a `get_config` that makes its config from the configs of the paper's systems.
+    """Returns a `get_config` that derives its config from those of the paper's systems.
 
     Its argument names the file with these configs: a file of this folder, such as `mosi`, or a
     path, such as the output of `mman sweep`; by default, this file.
@@ -42,7 +42,7 @@ def made_by(make: Callable[[Recipes], ConfigDict]) -> Callable[..., ConfigDict]:
 
 
 def derived(system: str) -> Callable[..., ConfigDict]:
-    """Returns the `get_config` of another system, with the data and the settings of MMAN."""
+    """Returns the `get_config` of another system, with MMAN's settings of data and training."""
     return made_by(lambda recipes: config.derive(recipes(mman.NAME), system))
 
 

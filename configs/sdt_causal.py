@@ -1,4 +1,4 @@
-"""Causal SDT, whose utterances attend to the last 64 utterances, themselves included.
+"""Causal SDT: an utterance attends to itself and the 63 utterances before it.
 
 Its parameters are those of `configs/sdt.py`.
 

@@ -3,13 +3,13 @@
     python -m experiments.recommended --workdir=runs/panel --hours=8 \
       --corpora=mosi=MOSI.npz,meld=MELD.npz,emodb=EMODB.npz
 
-The conversations that a corpus does not test are divided into six groups, which share no speaker if
-possible; the test part is never read. In each of three folds, one group is scored, the next one
-selects the epochs and the temperature, and the others train. A cell of the table is the
-cross-entropy in nats of the scored groups, of calibrated probabilities: the mean of the seeds /
-their ensemble. The last columns have the mean difference of the ensemble's loss from that of
-`defaults`, over the folds of all corpora, and its standard error. Finished trainings are skipped,
-so that the same command resumes.
+All conversations outside the test part, which is never read, are divided into six groups that share
+no speaker if possible. In each of three folds, one group is scored, the next one selects the epochs
+and the temperature, and the others train. A cell of the table is the cross-entropy in nats of the
+scored groups, of calibrated probabilities: the mean of the seeds / their ensemble. The last columns
+have the mean difference of the ensemble's loss from that of `defaults`, over the folds of all
+corpora, and its standard error. The same command skips finished trainings, so it resumes an
+interrupted comparison.
 """
 
 import dataclasses
@@ -92,7 +92,7 @@ COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
 """Changes of the settings of `configs/mman.py`, by the name of a row."""
 
 _CORPORA = flags.DEFINE_list("corpora", [], "Corpora as NAME=PATH, separated by commas.")
-_ONLY = flags.DEFINE_list("only", [], "Combinations to train in addition to defaults; none: all.")
+_ONLY = flags.DEFINE_list("only", [], "Combinations to train besides `defaults`; by default, all.")
 _HOURS = flags.DEFINE_float("hours", None, "Hours after which no training is started.", 0)
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Seeds of each training.", 1)
 _EPOCHS = flags.DEFINE_integer("max_epochs", 1000, "Limit on the epochs of every stage.", 1)
@@ -144,7 +144,7 @@ class Fold:
 
 
 def divide(name: str, corpus: Corpus, path: pathlib.Path) -> list[Fold]:
-    """Writes the conversations that a corpus does not test, and returns their folds."""
+    """Writes the conversations outside a corpus's test part, and returns their folds."""
     parts = split(corpus)
     corpus = corpus.select_conversations(np.union1d(parts.train, parts.valid))
     groups = folds.inner_groups(corpus, np.arange(len(corpus.lengths)), _GROUPS, f"corpora {name}")
@@ -177,7 +177,7 @@ def rows(workdir: pathlib.Path, panel: Mapping[str, list[Fold]]) -> list[tuple[s
 
 
 def main() -> None:
-    """Trains the combinations within the hours, and prints the table."""
+    """Trains the combinations within the time limit, and prints the table."""
     began, workdir = time.monotonic(), pathlib.Path(_WORKDIR.value)
     for name in _ONLY.value:
         if name not in COMBINATIONS:

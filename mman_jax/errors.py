@@ -67,10 +67,10 @@ def within(outer: str) -> Iterator[None]:
 def reading(
     place: object, expected: str, failures: tuple[type[Exception], ...] = (Exception,)
 ) -> Iterator[None]:
-    """Turns failures to read something into an `InputError`.
+    """Converts exceptions while reading into an `InputError`.
 
-    Untrusted bytes of another format can fail in any way; none of these is a bug of this library.
-    If the place is the path of a Git LFS pointer, the error says so.
+    Untrusted bytes of another format can raise anything, which is no bug of this library. If the
+    place is the path of a Git LFS pointer, the error says so.
 
     Args:
         place: Place of the error.

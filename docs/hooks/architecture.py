@@ -23,7 +23,7 @@ from mman_jax.training.trainer import Trainer
 TOWERS, FUSION = "towers", "fusion"
 CLASSES = 4
 DIMS = {"speech": 100, "visual": 512, "text": 100}
-"""D of each modality of IEMOCAP's public features, for which the paper gives its counts."""
+"""Feature sizes D of IEMOCAP's public features, on which the paper's parameter counts are based."""
 
 DATA, MODELS, TRAINING, ANSWERS = "#0f766e", "#4338ca", "#b45309", "#15803d"
 _WIDTH, _HEIGHT = 140, 92
@@ -116,15 +116,15 @@ def _training(canvas: "_Canvas") -> None:
     canvas.arrow([(131.5, 39.8), (131.5, 23.5), (20, 23.5), (20, 17.5)], TRAINING)
     lines = [
         f"each tower by its own {_named(losses.cross_entropy)}",
-        "clipping and AdamW a tower",
-        f"{_named(Selection.keep_best)}: an epoch a tower",
+        "clipping and AdamW per tower",
+        f"{_named(Selection.keep_best)}: one epoch per tower",
     ]
     canvas.box(3, 5, 35, 12.5, TRAINING, f'stage "{TOWERS}"', lines)
     canvas.arrow([(38, 11.2), (43, 11.2)], TRAINING)
     lines = [
         f'{_named(optimizer.labels)}: every tower is "{optimizer.FROZEN}"',
         f"{_named(optimizer.freeze)}: no step, no moments",
-        f"reads {_named(StageTraining.predictions)}, made once",
+        f"reads {_named(StageTraining.predictions)}, computed once",
     ]
     canvas.box(43, 5, 34, 12.5, TRAINING, f'stage "{FUSION}"', lines)
     canvas.arrow([(77, 11.2), (82, 11.2)], TRAINING)
@@ -166,13 +166,13 @@ def _package(thing: object) -> str:
 
 
 def _named(function: Callable, module=None) -> str:
-    """Returns a function's name, after that of its class or of the given module."""
+    """Returns a function's name, prefixed by its class or the given module."""
     name = function.__qualname__
     return name if module is None else f"{module.__name__.rpartition('.')[2]}.{name}"
 
 
 def _fields(kind: type, *names: str) -> None:
-    """Refuses to draw a field that the class lacks."""
+    """Raises a ValueError if the class lacks a field that the picture shows."""
     missing = set(names) - set(kind.__annotations__)
     if missing:
         raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(missing))}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mkdocs.structure.files import File
 
-# MkDocs runs this file on its own: the checkout is to be documented, not what is installed.
+# MkDocs loads this file outside its package; the checkout must precede an installed version.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from docs.hooks import architecture, reference, tables

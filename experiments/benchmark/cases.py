@@ -101,7 +101,7 @@ def case_fusion(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
         epochs[snapshot.stage] = len(snapshot.history.train_loss)
         seconds.setdefault(snapshot.stage, []).append(now - clock)
         clock = now
-    # The first epoch of a stage compiles; towers train as many epochs as the config says.
+    # The first epoch of a stage includes compilation; the config sets the epochs of the towers.
     towers = float(np.median(seconds["towers"][1:])) * mman.get_config().train.towers.epochs
     fusion = float(np.sum(seconds["fusion"][1:]))
     fields = {"towers_seconds": towers, "share_of_towers": fusion / towers}

@@ -1,4 +1,4 @@
-"""Diarisation error rate of the ways in which speakers are found, on recordings of known truth."""
+"""Diarisation error rates of the methods that find speakers, on generated dialogues."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ def _frames(turns: Turns, length: int) -> np.ndarray:
 
 
 def talks() -> Iterator[tuple[np.ndarray, Turns]]:
-    """Yields generated talks of two voices, one in each channel [2, samples], and their turns."""
+    """Yields generated dialogues [2, samples], with one voice in each channel, and their turns."""
     random = np.random.default_rng(0)
     cast = clips.cast(2 * _TALKS, random)
     for first, second in zip(cast[::2], cast[1::2], strict=True):
@@ -63,10 +63,10 @@ def talks() -> Iterator[tuple[np.ndarray, Turns]]:
 
 
 def case_speakers(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Scores each way on six generated talks, whose turns are given.
+    """Scores each method on six generated dialogues with known turns.
 
-    `voices` mixes the two channels. Turns are those of the truth, so that errors are confusions
-    alone.
+    `voices` mixes the two channels. The methods get the true turns, so all errors are confusions of
+    speakers.
     """
     encoders = [embedding.STATISTICS]
     encoders += [embedding.RESEMBLYZER] if embedding.find().name == embedding.RESEMBLYZER else []

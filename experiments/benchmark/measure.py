@@ -83,7 +83,7 @@ def conversations(
 ) -> Batch:
     """Returns rows of random conversations of these lengths, and one empty row at the end.
 
-    The lengths are repeated several `times`; with a folder, the features are memory-mapped.
+    `times` repeats the lengths; with a folder, the features are memory-mapped.
     """
     lengths = np.tile(lengths, times).astype(np.int32)
     random, total = np.random.default_rng(0), int(lengths.sum())

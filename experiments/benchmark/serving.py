@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._requests = [_request(name, as_numbers, random) for _ in range(_VARIANTS)]
 
     def reset(self) -> None:
-        """Forgets all latencies and errors."""
+        """Clears all latencies and errors."""
         self.latencies: list[float] = []
         self.refusals: list[float] = []
         self.wrong = 0
@@ -122,7 +122,7 @@ async def connect(port: int, prefix: str, count: int, as_numbers: bool = False) 
 async def closed_loop(
     connections: Sequence[Connection], seconds: float = 0, utterances: int = sys.maxsize
 ) -> dict[str, Any]:
-    """Loads the service; each connection sends as soon as its last utterance is answered.
+    """Loads the service; each connection sends an utterance once the previous one is answered.
 
     It ends after `seconds`, or after a number of utterances of each connection.
     """

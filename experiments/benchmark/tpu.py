@@ -69,7 +69,7 @@ def case_tpu(lengths: np.ndarray, every: bool = False) -> Iterator[dict[str, Any
         trainer = make_learner(
             system, config.train, by_part, classes=CLASSES, mesh=parallel.make_mesh(1)
         )
-        if not trainer.resumes:  # an estimator: nothing of it runs on a TPU
+        if not trainer.resumes:  # an estimator runs nothing on a TPU
             continue
         for shape in _MESHES:
             mesh = Mesh(np.asarray(devices).reshape(shape), (SEEDS, ROWS))

@@ -31,7 +31,7 @@ class Watch:
         self._traced: dict[str, float] = {}
 
     def end(self, part: str, start: tuple[float, float] | None = None) -> None:
-        """Records a part that ends now and began at `start`, by default with the command."""
+        """Records a part that ends now and began at `start`, by default at the command's start."""
         began, cpu = start or self._start
         now, spent = _clocks()
         self.parts.append({"part": part, "seconds": now - began, "cpu_seconds": spent - cpu})

@@ -5,7 +5,7 @@ Without `--output` it writes nothing. Frames and words are stored as sequences, 
 mean as a feature; `--pool=mean|mean_std|last` stores only a feature. `--output=FILE.jsonl` writes
 the utterances as lines for `mman predict --stream`.
 
-`--output=FILE.csv` writes a manifest for `mman extract`. Its input lists clips: MELD's CSV files,
+`--output=FILE.csv` writes a manifest for `mman extract` from a list of clips: MELD's CSV files,
 EmoBox's or SUPERB's folds, or a folder of clips named as in EMO-DB, RAVDESS, CREMA-D, TESS or
 SAVEE.
 
@@ -39,19 +39,19 @@ from mman_jax.files.whole import write_whole
 from mman_jax.inference import lines as turns
 
 _GROUPS = 10
-"""Largest number of groups of a column that are listed."""
+"""Maximum number of groups that are listed per column."""
 
 _INPUT = command.path_flag(
     "input", "Corpus of any layout in docs/corpora.md, .csv manifest, or weights (.pth, .pt)."
 )
 _OUTPUT = command.path_flag(
-    "output", "File to write: .npz, .jsonl (a stream) or .csv (clips); absent: none.", must=False
+    "output", "File to write, if any: .npz, .jsonl (a stream) or .csv (clips).", must=False
 )
 _JOIN = flags.DEFINE_multi_string(
     "join", [], "MODALITY=PATH of an .npz archive or a folder of .npy files by id, or a corpus."
 )
 _POOL = flags.DEFINE_enum(
-    "pool", None, list(pooling.POOLS), "Pooling of frames or words; absent: stored as sequences."
+    "pool", None, list(pooling.POOLS), "Pooling of frames or words; by default, none."
 )
 
 
@@ -118,7 +118,7 @@ def describe(corpus: Corpus) -> list[str]:
     for name, sequence in corpus.sequences.items():
         cells, width = sequence.values.shape
         timed = "with" if sequence.intervals is not None else "without"
-        most = f"at most {sequence.lengths.max()} an utterance"
+        most = f"at most {sequence.lengths.max()} per utterance"
         lines.append(f"  sequence {name}: {cells} cells of {width}, {timed} times, {most}")
     if corpus.split is None:
         lines.append("  conversations by part: no split in the file")

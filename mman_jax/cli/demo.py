@@ -1,12 +1,12 @@
 """Generate synthetic clips for trying the commands: `mman demo --output=DIR`.
 
 Actors talk in turns and are cheerful or gloomy in voice (pitch, rate and loudness of espeak-ng), in
-face (drawn) and in words. Not every modality of every utterance shows the emotion, and speakers
-differ as much as their moods. Each conversation is a recording, `DIR/talk_00.mp4`, with its words
-in `talk_00.csv` for `mman listen`. `DIR/clips.csv` is the manifest; no speaker is in two parts of
-its split. `DIR/words.csv` has the times of all words, for `mman extract`.
+face (drawn) and in words. Some utterances do not show the emotion in all modalities, and speakers
+differ as much as moods. Each conversation is a recording, `DIR/talk_00.mp4`, with its words in
+`talk_00.csv` for `mman listen`. `DIR/clips.csv` is the manifest; no speaker is in two parts of its
+split. `DIR/words.csv` has the times of all words, for `mman extract`.
 
-The clips show that the commands work, and say nothing about people.
+The clips only show that the commands work; scores on them say nothing about real recordings.
 """
 
 import pathlib

@@ -6,7 +6,7 @@ training conversations and stored in `FILE.extraction.npz`, with which
 `--fitted=FILE.extraction.npz` extracts the same features from other clips. `--sequences` adds the
 cells of utterances with their times: words, frames of speech, windows of pictures.
 `--words=whisper:FOLDER` recognises the words, instead of the manifest's transcripts, and
-`--speakers` finds who speaks; `FILE.clips.csv` and `FILE.words.csv` then have what was found.
+`--speakers` finds who speaks; `FILE.clips.csv` and `FILE.words.csv` then list them.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ _MANIFEST = command.path_flag(
 )
 _OUTPUT = command.path_flag("output", "The .npz corpus to write.")
 _FITTED = command.path_flag(
-    "fitted", "Another corpus's .extraction.npz, to extract the same features unfitted.", False
+    "fitted", "A fitted .extraction.npz; its features are extracted, and nothing is fitted.", False
 )
 _CACHE = command.path_flag(
     "cache", "The folder in which measurements are stored; by default OUTPUT.cache.", False

@@ -4,9 +4,9 @@
 
 Towers that several systems share are trained once. `--systems=mman,clstm_lf,mult` trains only these
 systems, and `--seeds_of=fmt=3` gives a slow system fewer seeds. Every system and tower has its own
-folder, which the other commands use like that of `mman run`. A linear baseline is a further row
-(`--nobaseline`: not). The same command on the same folder
-resumes an interrupted one. `--report_only` writes the report again from `DIR/results.json`.
+folder, which the other commands use like that of `mman run`. The tables have a row for a linear
+baseline, unless `--nobaseline`. The same command on the same folder resumes an interrupted one.
+`--report_only` writes the report again from `DIR/results.json`.
 """
 
 import pathlib

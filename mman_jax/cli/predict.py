@@ -4,10 +4,11 @@ DIR is the folder of a finished run (its `--workdir`). PATH is a corpus in any l
 train on. If the run's corpus was made by `mman extract`, PATH may also be a manifest of raw clips
 (`.csv`), or a recording, which is cut into turns at pauses; `--words=whisper:FOLDER` recognises
 their words (of a recording, if it has no subtitles), and `--speakers` finds who speaks.
+
 The probabilities are the mean over the run's seeds. A run that was trained on single utterances
 predicts each utterance by itself, unless `--context=conversation` changes this. If the run learnt
 targets, the columns are `<target>`, without a `label`. `familiarity` is the share of training
-utterances that are at least as unusual. After a one-vs-rest protocol `p_<class>` is the probability
+utterances that are at least as unusual. With a one-vs-rest protocol, `p_<class>` is the probability
 of that class against all others, and `label` names every class above one half.
 
 With `--stream`, utterances of any number of conversations are JSON lines on stdin (see
@@ -59,8 +60,8 @@ _SCALING = flags.DEFINE_enum(
     "scaling",
     None,
     ["causal", "whole"],
-    "For a run that scales by speaker, the statistics of a file's speakers: of their past turns in "
-    "the conversation, or of all their utterances (the default, if the file names speakers).",
+    "Utterances over which a run with scaling by speaker computes each speaker's statistics: past "
+    "turns in the conversation, or all in the file (the default, if the file names speakers).",
 )
 _CACHE = command.cache_flag()
 _ATTENTION = command.attention_flag()
@@ -154,7 +155,7 @@ def _stream(models: list[Model]) -> None:
 
 
 def _scale(models: list[Model], corpus: Corpus) -> list[Model]:
-    """Returns the models that scale by speaker as `--scaling` says, and prints how."""
+    """Returns the models with the scaling by speaker that `--scaling` selects, and prints it."""
     if models[0].scaling.turns is None:
         found = "given for a run that does not scale by speaker"
         command.refuse(_SCALING, found, "a run with --config.data.scale_by=speaker")

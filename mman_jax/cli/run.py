@@ -3,7 +3,7 @@
 Every field of the config is a flag, such as `--config.data.path=PATH`. A run first prints the
 fields that differ from the config's file, and writes all fields to `DIR/config.json`. With
 `--config.data.folds=sessions` every fold is a trial in `DIR/folds`, and `DIR/results.json` pools
-their scores. A linear baseline is fitted to the same training part (`--nobaseline`: not). In
+their scores. A linear baseline is fitted to the same training part, unless `--nobaseline`. In
 Python, `mman_jax.trial.run` does the same with any config.
 """
 

@@ -1,8 +1,8 @@
 """Serve a run over HTTP: `mman serve --checkpoint=DIR --port=8000`.
 
-DIR is the folder of a finished run. `POST /conversations/ID/utterances` with
-`{"features": {"speech": [...], "text": [...]}}` answers the next utterance of a conversation. If
-the run's corpus was made by `mman extract`, the body may be a recording instead (type `audio/wav`;
+DIR is the folder of a finished run. `POST /conversations/ID/utterances` with `{"features":
+{"speech": [...], "text": [...]}}` predicts the next utterance of a conversation. If the run's
+corpus was made by `mman extract`, the body may be a recording instead (type `audio/wav`;
 `?transcript=` has the words), and the WebSocket `/conversations/ID/sound` takes a microphone's
 stream. `DELETE /conversations/ID` forgets a conversation; `GET /health`, `/metrics` (for
 Prometheus) and `/docs` describe the service. Utterances of different conversations that wait at the
@@ -44,7 +44,7 @@ _ORIGIN = flags.DEFINE_multi_string(
 _STATE, _STATE_SECONDS = command.state_flags()
 _CONVERSATIONS = flags.DEFINE_integer("conversations", 1000, "Largest number of conversations.", 1)
 _IDLE_SECONDS = flags.DEFINE_float(
-    "idle_seconds", 600.0, "Idle seconds after which a conversation may give way to another.", 0.0
+    "idle_seconds", 600.0, "Idle seconds after which another conversation may replace one.", 0.0
 )
 _WAITING = flags.DEFINE_integer("waiting", 1024, "Largest number of waiting utterances.", 1)
 _LONGEST_WAIT = flags.DEFINE_float(

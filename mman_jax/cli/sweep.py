@@ -32,13 +32,15 @@ from mman_jax.trial.progress import Preemption
 _CONFIG = command.config_flag("The config to start from, which is the first trial.")
 _OUTPUT = command.path_flag("output", "The config to write, such as mine.py.")
 _TRIALS = flags.DEFINE_integer(
-    "trials", None, "Trials of each study; by default 40, or with --hours as many as fit.", 1
+    "trials", None, "Trials of each study; by default 40, or with --hours no limit.", 1
 )
 _SEEDS = flags.DEFINE_integer("sweep_seeds", 2, "Seeds of each trial.", 1)
 _FOLDS = flags.DEFINE_string(
     "sweep_folds", "", "Folds inside the training part: sessions (if three or more), speakers, N."
 )
-_FIELDS = flags.DEFINE_list("fields", [], "Last names of the settings to search; none: all.")
+_FIELDS = flags.DEFINE_list(
+    "fields", [], "Settings to search, by their last names; by default, all."
+)
 _STORAGE = command.path_flag(
     "storage", "Folder of the trials; by default NAME.sweep next to the output.", must=False
 )

@@ -21,9 +21,9 @@ def test_part(corpus: Corpus) -> tuple[np.ndarray, str]:
     """
     test = np.flatnonzero(np.array(corpus.split or ()) == "test")
     if len(test):
-        return test, f"the {len(test)} conversations of its own test part"
+        return test, f"the {len(test)} conversations of its test part"
     everything = np.arange(len(corpus.lengths))
-    return everything, f"all its {len(everything)} conversations (it has no test part of its own)"
+    return everything, f"all its {len(everything)} conversations (it has no test part)"
 
 
 def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
@@ -51,7 +51,7 @@ def match(other: Corpus, corpus: Corpus, conversations: Indices) -> Corpus:
         if numbers[number] == UNSCORED and (other.labels == number).any():
             unknown.append(name)
     if unknown:
-        found = f"labels that are not trained on: {', '.join(unknown)}"
+        found = f"labels that are not in the training corpus: {', '.join(unknown)}"
         known = f"{', '.join(corpus.label_names)} (map others, or drop them: {unknown[0]}=)"
         raise InputError(source, found, known)
     if (other.labels == UNSCORED).all() and not corpus.targets.keys() & other.targets.keys():
@@ -85,7 +85,7 @@ def join(corpus: Corpus, split: Split, other: Corpus) -> tuple[Corpus, Split]:
     # File names only: the folder of a file does not belong in results.
     second, first = (PurePath(x.source).name for x in (other, corpus))
     how = f"test: {which}, of {second or 'another corpus'}; training and validation of "
-    how += f"{first or 'the first'}, whose own test part is not used: {split.how}"
+    how += f"{first or 'the first'}, whose test part is not used: {split.how}"
     return both, Split(**parts, how=how, notices=(*notices, *leaks.check(both, parts)))
 
 

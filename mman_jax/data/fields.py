@@ -27,8 +27,7 @@ class Kind:
         rank: Number of axes of an array.
         by: Meaning of the keys, if the field is a dict of such arrays or tuples; otherwise empty.
         unknown: Entry of an utterance or conversation whose value is unknown.
-        merged: Whether joined corpora contribute all their keys, instead of only the keys of the
-            first corpus.
+        merged: Whether joining corpora keeps the keys of both, instead of only those of the first.
         column: Name of its column in tables with a row per utterance; empty if there is none.
         trait: Whether scores are grouped by it.
         digested: Whether a missing field is part of the digest; False for fields that were added
@@ -91,7 +90,7 @@ def columns(owner: Any) -> dict[str, str]:
 
 
 def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
-    """Iterates over a field's arrays or tuples and their keys; a single one has an empty key."""
+    """Iterates over a field's keys with their arrays or tuples; a single array has an empty key."""
     value = getattr(owner, name)
     if kind.by:
         yield from value.items()
@@ -102,7 +101,7 @@ def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
 def mapped(
     owner: Any, function: Callable[[Kind, Any], Any], without: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Applies a function of a kind and an array or tuple to those of all declared fields.
+    """Applies a function to the kind and the value (array or tuple) of every declared field.
 
     Returns values of fields by name, for `dataclasses.replace`, except of fields in `without`.
     """

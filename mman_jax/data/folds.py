@@ -83,9 +83,9 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
     The test part of these folds is empty, and they depend on neither `split.test` nor
     `split.valid`.
 
-    `by` is as for `folds`; if empty, sessions if training has three or more, otherwise `INNER`
-    groups that share no speaker if possible (see `inner_groups`). `setting` is the setting that
-    determines `by`, for messages.
+    `by` is as for `folds`; if empty, it is sessions if training has three or more, otherwise
+    `INNER` groups that share no speaker if possible (see `inner_groups`). `setting` is the setting
+    that determines `by`, for messages.
     """
     among = np.asarray(split.train, np.int64)
     if not by and len({corpus.sessions[c] for c in among} if corpus.sessions else ()) >= 3:
@@ -149,7 +149,7 @@ def _fold(
     how = f"fold {names.index(name) + 1} of {len(names)}, by {splits.phrase(by)}: "
     how += f"{noun} {name} is tested, {noun} {following} validates"
     if corpus.split is not None:
-        how += "; the corpus's own split is not used"
+        how += "; the corpus's split is not used"
     return Fold(name, _split(corpus, train, valid, test, how, keys))
 
 

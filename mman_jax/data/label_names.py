@@ -132,7 +132,7 @@ def relabel(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     renamed = [lowered.get(name.lower(), name) for name in corpus.label_names]
     if corpus.label_names and not any(renamed):
         place = f"{corpus.source or 'corpus'}: {_PLACE}"
-        raise InputError(place, "every label is mapped to nothing", "a class for some")
+        raise InputError(place, "no label is mapped to a class", "a class for at least one")
     return _renamed(corpus, renamed)
 
 
@@ -148,14 +148,14 @@ def stated(label_name: str) -> str:
 
 
 def cleaned(corpus: Corpus) -> Corpus:
-    """Merges labels that differ in spaces around them, and removes those that say there is none.
+    """Merges labels that differ in surrounding spaces, and removes those that mean "no label".
 
-    The corpus's notes report this, and labels that differ only in spelling.
+    The corpus's notes report this, and also labels that differ only in spelling.
     """
     names = [stated(name) for name in corpus.label_names]
     notes = []
     if spaced := [name for name in corpus.label_names if name != name.strip()]:
-        notes.append(f"labels: spaces around {_listed(spaced)} are left out")
+        notes.append(f"labels: spaces around {_listed(spaced)} are removed")
     if missing := [old for old, new in zip(corpus.label_names, names, strict=True) if not new]:
         notes.append(f"labels: {_listed(missing)} is no label: context only")
     notes += _spellings(dict.fromkeys(filter(None, names)))
@@ -167,7 +167,7 @@ def cleaned(corpus: Corpus) -> Corpus:
 
 
 def _spellings(names: Iterable[str]) -> Iterator[str]:
-    """Yields notices about labels that are probably one label, or none."""
+    """Yields notices about names that probably mean the same label, or no label."""
     groups: dict[str, list[str]] = {}
     for name in names:
         folded = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold())
@@ -194,7 +194,7 @@ def _renamed(corpus: Corpus, renamed: Sequence[str]) -> Corpus:
     classes = tuple(dict.fromkeys(filter(None, renamed)))
     numbers = [classes.index(name) if name else UNSCORED for name in renamed]
     labels = np.array([*numbers, UNSCORED], np.int32)[corpus.labels]  # -1 takes the last entry
-    # Context only: nothing is learnt from the remaining votes either.
+    # Utterances that are context only must not have votes either.
     context = (corpus.labels != UNSCORED) & (labels == UNSCORED)
     sums: dict[str, np.ndarray] = {}
     for name, new in zip(corpus.label_names, renamed, strict=True):

@@ -11,10 +11,10 @@ from mman_jax.data.validation import SPLIT_NAMES, row_chunks
 from mman_jax.errors import InputError
 
 LONG = 8
-"""Number of different utterances from which an equal conversation cannot be a coincidence."""
+"""Number of different utterances from which equality of two conversations is no coincidence."""
 
 SHARE = 0.05
-"""Share of a part's conversations above which copies cannot be a coincidence, however short."""
+"""Share of a part's conversations above which equal ones of any length are no coincidence."""
 
 _COARSE = 0.02  # rounding that changes a row by more than this share of its norm is ignored
 _LARGEST_HALF = float(np.finfo(np.float16).max)
@@ -39,8 +39,8 @@ def check(
 
     Conversations are compared by features and sequences, utterances by features only.
 
-    The parts are disjoint; `keys` are those of the function, if several splits are checked. Returns
-    notices to the user.
+    The parts are disjoint. `keys` are the result of the function `keys`, to reuse it for several
+    splits. Returns notices to the user.
 
     Raises:
         InputError: Two conversations are equal; the message names their parts.
@@ -168,7 +168,7 @@ def _shared(keys: list[np.ndarray], test: np.ndarray, other: np.ndarray) -> np.n
     for rounding in range(2):
         mixed = np.zeros(len(test), np.uint64)
         for number, key in enumerate(keys):
-            # The sum may overflow: keys are digests, and odd factors keep modalities distinct.
+            # The sum may overflow, because keys are digests; odd factors keep modalities distinct.
             mixed += key[rounding] * np.uint64(2 * number + 1)
         anything = np.any([key[rounding] != 0 for key in keys], axis=0)
         shared |= test & anything & np.isin(mixed, mixed[other])

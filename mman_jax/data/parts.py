@@ -93,7 +93,7 @@ def prepare(
         cells: Cells of the corpus; by default its utterances.
         scale_test: Whether the features of the test part, if from another corpus, are scaled by
             the statistics of that part.
-        rule: What the scaling does in addition to standardising.
+        rule: Operations of the scaling in addition to standardising.
     """
     split = splits.split(corpus) if split is None else split
     cells = Utterances(corpus) if cells is None else cells

@@ -19,7 +19,7 @@ LIMIT = 20.0
 values elsewhere."""
 
 TURNS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Numbers of turns by which the statistics of a speaker's past turns may be shrunk."""
+"""Candidate numbers of turns by which statistics of a speaker's past turns are shrunk."""
 
 _CONSTANT = 1e-6
 """Ratio of deviation to mean below which variation is only float32 rounding."""
@@ -111,7 +111,7 @@ class Scaling:
     ) -> dict[str, np.ndarray]:
         """Scales [..., D] arrays to float32 copies, clipped to plus and minus LIMIT, and reduces.
 
-        `by` has the mean and the scale of each row by modality; None: those of training.
+        `by` has the mean and the scale of each row by modality; by default, those of training.
         """
         scaled = {}
         for modality, array in features.items():
@@ -134,7 +134,7 @@ class Scaling:
         return scaled
 
     def reduce(self, modality: str, scores: Array) -> Array:
-        """Returns components [..., K] of standard scores [..., D], or these if not reduced."""
+        """Returns components [..., K] of standard scores [..., D], or the scores if not reduced."""
         if modality not in self.components:
             return scores
         return scores @ self.components[modality] - self.offset[modality]
@@ -188,7 +188,7 @@ class Scaling:
         return of_speaker
 
     def begin(self) -> State:
-        """Returns the state of a conversation before its first utterance, for `step`, zeros."""
+        """Returns the state of a conversation before its first utterance, for `step`."""
         if self.turns is None:
             return {}
         return speakers.begin({name: len(mean) for name, mean in self.mean.items()})

@@ -24,7 +24,7 @@ _MOMENTS = ("count", "mean", "squares")
 
 
 def names(corpus: Corpus, utterances: slice) -> list[str]:
-    """Returns the speakers of some utterances as a stream names them: empty if unknown."""
+    """Returns the speakers of some utterances as in a stream, where an unknown one is empty."""
     speakers = corpus.speakers or ("",) * len(corpus.labels)
     return ["" if name == UNKNOWN else name for name in speakers[utterances]]
 
@@ -42,8 +42,8 @@ def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
 def begin_places(places: int, axes: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
     """Returns the free places of conversations, with axes (B,) or (), before their first utterance.
 
-    These are `speakers` [..., P] int64, a number for the name of each place's speaker, 0 if it is
-    free; and `turns` [..., P] int64, the number of the last utterance of that speaker.
+    `speakers` [..., P] int64 has a number for the name of the speaker in each place, 0 if it is
+    free, and `turns` [..., P] int64 the number of this speaker's last utterance.
     """
     return {name: np.zeros((*axes, places), np.int64) for name in ("speakers", "turns")}
 

@@ -13,7 +13,7 @@ from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, nearest
 
 FRACTION = 5
-"""Number of conversations of which one is held out, without sessions and speakers."""
+"""One of this many conversations is held out if there are no sessions or speakers."""
 
 SPLITS = ("raven",)
 """Names of the published splits."""
@@ -22,7 +22,7 @@ GROUPINGS = ("sessions", "speakers")
 """Ways to group conversations, in addition to a number of groups."""
 
 PLACE = "data.folds"
-"""The setting of the grouping of conversations, for messages."""
+"""Setting that groups conversations, for messages."""
 
 _RAVEN = {"train": ("Ses03", "Ses04", "Ses05"), "valid": ("Ses02",), "test": ("Ses01",)}
 _LEAST = {2: "at least 2: validation and training", 3: "at least 3: test, validation and training"}
@@ -77,11 +77,11 @@ def split(corpus: Corpus, name: str = "") -> Split:
         how = f"test: {why}; validation: {how}"
     else:
         train, valid, test = (np.flatnonzero(np.array(corpus.split) == p) for p in SPLIT_NAMES)
-        how = "train, validation and test as the corpus gives them"
+        how = "train, validation and test are those of the corpus"
         if not len(valid) and len(train):
             valid, why = _hold_out(corpus, train)
             train = np.setdiff1d(train, valid)
-            how = f"train and test as the corpus gives them; validation: {why}"
+            how = f"train and test are those of the corpus; validation: {why}"
     parts = {"train": train, "valid": valid, "test": test}
     for part, conversations in parts.items():
         if not len(conversations):
@@ -247,7 +247,7 @@ def _named(corpus: Corpus, name: str) -> Split:
 
 
 def _hold_out(corpus: Corpus, among: np.ndarray, by_session: bool = True) -> tuple[np.ndarray, str]:
-    """Selects conversations to hold out (none of a single one), and describes the rule."""
+    """Selects conversations to hold out (none if there is only one), and describes the rule."""
     if len(among) < 2:
         return among[:0], "nothing to hold out"
     if by_session and corpus.sessions is not None:

@@ -12,11 +12,11 @@ from mman_jax.data.fields import CONVERSATIONS, MODALITY, UTTERANCES, Kind, colu
 from mman_jax.errors import InputError, nearest
 
 TOLD = ("speaker", "session")
-"""Names that no `groups` may have: the corpus has fields for them."""
+"""Names that `groups` may not have, because the corpus has fields for them."""
 
 SPLIT_NAMES = ("train", "valid", "test")
 
-ONE_VECTOR = "[N, D], one vector an utterance: average frames [N, T, D] over T first"
+ONE_VECTOR = "[N, D], one vector per utterance: average frames [N, T, D] over T first"
 CLASSES = "class indices from 0 as int32 (numbers to predict are targets/<name>)"
 
 _CHUNK_VALUES = 1 << 20
@@ -74,7 +74,7 @@ def check_features(corpus: Any) -> None:
         check_array(array, np.float32, 2, where, "[N, D]")
         if array.shape[0] != utterances:
             found = f"{array.shape[0]} utterances, unequal to the other arrays'"
-            raise InputError(where, found, f"{utterances}, one row an utterance")
+            raise InputError(where, found, f"{utterances}, one row per utterance")
         if not array.shape[1]:
             raise InputError(where, "no features (D = 0)", "at least one feature")
     for modality, array in corpus.present.items():

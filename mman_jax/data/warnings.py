@@ -16,10 +16,10 @@ TINY = 1e-12
 """Deviation below which values probably differ by rounding only."""
 
 ENORMOUS = 1e12
-"""Mean or deviation from which values are probably a mistake."""
+"""Mean or deviation above which values are probably a mistake."""
 
 FEW = 50
-"""Number of conversations below which a conversation may be all utterances of a speaker."""
+"""With fewer conversations, each may consist of all utterances of one speaker."""
 
 _NAMED = 5  # columns that a warning names
 

@@ -1,4 +1,4 @@
-"""Speech synthesis by the library of espeak-ng, which unlike its program reports word times."""
+"""Speech synthesis by espeak-ng's library, which reports the times of words."""
 
 import ctypes
 import ctypes.util

@@ -15,7 +15,7 @@ BINS = 15
 """Number of bins of confidence, equally wide, from 0 to 1."""
 
 LIMITS = (0.1, 10.0)
-"""Bounds of the fitted temperature: a few utterances, all predicted correctly, would call for 0."""
+"""Bounds of the fitted temperature; if all utterances are predicted correctly, the optimum is 0."""
 
 
 def temper(probabilities: Array, temperature: float) -> Array:
@@ -50,7 +50,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         The temperature; 1 if no utterance is scored, or all classes are always equally probable.
 
     Examples:
-        Nine of ten are right, but each answer claims 99 %: 0.9 / 0.1 = (0.99 / 0.01) ** (1 / T).
+        Nine of ten predictions are right, but each has a confidence of 99 %. The temperature T
+        solves 0.9 / 0.1 = (0.99 / 0.01) ** (1 / T).
 
         >>> claimed = np.tile([0.99, 0.01], (10, 1))
         >>> round(fit_temperature(claimed, np.array([0] * 9 + [1])), 4)
@@ -79,10 +80,10 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Sums the bins [K, 3] of probabilities [N, C]: utterances, confidences, correct answers.
+    """Sums the bins [K, 3] of probabilities [N, C]: utterances, confidences, correct predictions.
 
-    An answer's confidence is the probability of its class; bin k of K holds confidences above k / K
-    and up to (k + 1) / K. The sums of several parts can be added.
+    A prediction's confidence is the probability of its class; bin k of K holds confidences above
+    k / K and up to (k + 1) / K. The sums of several parts can be added.
     """
     scored = np.asarray(labels) != UNSCORED
     predicted = np.asarray(probabilities, np.float64)[scored]
@@ -100,7 +101,7 @@ def expected_calibration_error(bins: np.ndarray) -> float:
     weighted by their utterances; 0 without utterances.
 
     Examples:
-        Ten answers in one bin, 90 % sure in the mean, eight of them right.
+        Ten predictions in one bin, with a mean confidence of 90 %; eight are right.
 
         >>> bins = np.zeros((BINS, 3))
         >>> bins[13] = [10, 9.0, 8]

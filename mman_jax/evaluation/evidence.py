@@ -9,7 +9,7 @@ from mman_jax.data import synthetic
 from mman_jax.data.corpus import Corpus
 
 CHANCE, LABELS = "chance", "labels"
-"""References that are compared with the systems."""
+"""References that the systems are compared with."""
 
 
 def used(
@@ -30,8 +30,9 @@ def used(
         answers: [S, N] by system.
 
     Returns:
-        The share by system and kind; that of `CHANCE`, answers drawn with the frequencies of the
-        labels, and of the `LABELS` themselves, by kind; and a description of each kind.
+        The share by system and kind; the shares of the references by kind (`CHANCE`: predictions
+        sampled with the frequencies of the labels; `LABELS`: the labels); and a description of each
+        kind.
     """
     full, reduced, descriptions = synthetic.posteriors(corpus)
     offsets = dict(zip(corpus.conversation_ids, corpus.offsets[:-1], strict=True))

@@ -8,10 +8,10 @@ import scipy.special
 import scipy.stats
 
 _PENALTY = 1.0
-"""Strength of the L2 penalty, relative to the sum of losses; fixed in advance, never tuned."""
+"""Strength of the L2 penalty, relative to the sum of losses; it is not tuned."""
 
 _FITS = 400
-"""Approximate number of classifiers that all shuffles fit together: some seconds of work."""
+"""Approximate number of classifiers that are fitted to shuffled labels, in a few seconds."""
 
 
 class Linear(NamedTuple):
@@ -40,7 +40,7 @@ def fit(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
     """Fits a logistic regression with an L2 penalty to features [N, D] and labels [N] from 0."""
     examples = np.asarray(features, np.float64)
     scale = examples.std(0)
-    # Also divided by the root of D: the sum of the features then varies as a single one does.
+    # Dividing by the root of D gives the sum of the features the variance of a single one.
     scale = np.where(scale > 0, scale, 1) * np.sqrt(examples.shape[1])
     empty = Linear(examples.mean(0), scale, np.zeros((examples.shape[1] + 1, classes)))
     rows, one_hot = empty._rows(examples), np.eye(classes)[labels]

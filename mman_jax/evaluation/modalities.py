@@ -1,4 +1,4 @@
-"""Use of the modalities by a trained system: attention weights, and predictions without one."""
+"""Importance of modalities: attention weights, and predictions without one modality."""
 
 from collections.abc import Mapping
 from typing import Any

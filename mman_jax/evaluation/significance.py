@@ -23,7 +23,7 @@ class Difference(NamedTuple):
         mean: the difference of the scores; for accuracies, a share from -1 to 1.
         low: lower end of the 95 % bootstrap interval.
         high: upper end.
-        p: two-sided p-value of the bootstrap: how often chance alone would change the sign.
+        p: two-sided p-value of the bootstrap.
     """
 
     mean: float
@@ -96,7 +96,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Corrects p-values for multiple tests, so that they bound the chance of any false positive.
+    """Corrects p-values for multiple tests, to bound the probability of any false positive.
 
     Holm's step-down procedure (1979): the smallest of k values is multiplied by k, the next one by
     k - 1, and so on; none becomes smaller than the one before it, nor larger than 1. The tests may

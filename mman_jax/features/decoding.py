@@ -1,4 +1,4 @@
-"""Streams of clips: opening files, and decoding frames with their times."""
+"""Decoding of clips: streams, and frames with their times."""
 
 import contextlib
 import functools
@@ -29,7 +29,7 @@ _COUNTED = re.compile(rb"Xing|Info|VBRI")  # headers of MP3 with the number of f
 _HEAD = 1 << 18  # bytes in which they are
 
 _FIRST_PAGE = b"OggS\0\2"  # of each stream of Ogg
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # of MP3; they are no sound
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # of MP3; they contain no audio
 
 # Ffmpeg would decode any text as ANSI art, and playlists can name other files and hosts.
 _NO_CLIPS = {"tty", "hls", "dash", "concat", "bin", "xbin", "adf", "idf"}
@@ -88,7 +88,7 @@ def stream(container: Any, kind: str, path: str | Path, track: int = 1) -> Any:
         coder = chosen.codec_context
         if coder.width * coder.height > MOST_PIXELS:
             raise InputError(path, f"pictures of {coder.width} x {coder.height} pixels", _PICTURES)
-        # Later pictures may be larger than the container claims.
+        # Later pictures may be larger than the container states.
         coder.options = {**coder.options, "max_pixels": str(MOST_PIXELS)}
     return chosen
 
@@ -160,9 +160,9 @@ def _claimed(path: str | Path, container: Any) -> float:
 
 
 class _Clock:
-    """Times of packets and frames; they go on where those of a clip start anew.
+    """Times of packets and frames, which continue where those of a clip restart at zero.
 
-    Recordings that were joined byte by byte are such clips.
+    Times restart in recordings that are concatenations of files.
 
     Attributes:
         origin: time of the container that is 0 here, in seconds.
@@ -177,7 +177,7 @@ class _Clock:
 
     @property
     def restarted(self) -> bool:
-        """Returns whether the times of the packets have started anew."""
+        """Returns whether the times of the packets have restarted."""
         return len(self._shifts) > 1
 
     def time(self, source: Any, time: float) -> float:
@@ -200,7 +200,7 @@ class _Clock:
 
 
 def _restarts(path: str | Path, container: Any) -> bool:
-    """Returns whether the times of a clip start anew, so that no time can be sought."""
+    """Returns whether the times of a clip restart, so that it cannot be searched by time."""
     if not container.format.flags & _DISCONTINUOUS:
         return False
     stat = Path(path).stat()
@@ -210,7 +210,7 @@ def _restarts(path: str | Path, container: Any) -> bool:
 @functools.lru_cache
 def _packets_restart(path: str, size: int, changed: int) -> bool:
     with open_clip(path) as container, naming(path):
-        # Ogg of several parts has the times of all in units of the first.
+        # If Ogg files are concatenated, all times are in units of the first one.
         if container.format.name == "ogg":
             return Path(path).read_bytes().count(_FIRST_PAGE) > len(container.streams)
         clock = _Clock(container)

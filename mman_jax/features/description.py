@@ -87,7 +87,8 @@ def describe_voices(measured: np.ndarray, speakers: Sequence[str] | None = None)
 
     Args:
         measured: [N, D] of `prosody.statistics`.
-        speakers: speaker of each turn; empty: not known, and not described. None: there is one.
+        speakers: speaker of each turn; an empty name is unknown, and not described. None: all turns
+            have one speaker.
     """
     values, names = voice_values(measured), np.array(speakers or [" "] * len(measured))
     described: list[list[str]] = [[] for _ in names]

@@ -1,4 +1,4 @@
-"""Feature extraction from clips, by settings and arrays that were fitted to training utterances."""
+"""Feature extraction from clips by settings and fitted arrays."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ _STEM = "params/stem_conv/kernel"
 
 _UNTRAINED = (
     "visual: no pre-trained weights: the network is trained here, on the labels of the training "
-    "conversations; expect less than from one pre-trained on human action"
+    "conversations; expect worse features than from one that is pre-trained on human actions"
 )
 
 Progress = Callable[[str, int, float], None]
@@ -42,7 +42,7 @@ class Extraction:
 
     @property
     def pretrained(self) -> Arrays | None:
-        """Returns the pre-trained weights of the network for pictures; None if trained here."""
+        """Returns the pre-trained weights of the network for pictures; None without them."""
         weights = self.fitted.get("visual", {})
         return weights if windows.is_pretrained(weights) else None
 
@@ -148,7 +148,7 @@ def fit_corpus(
 
     Returns:
         The extraction; and the part of each conversation (`train`, `valid` or `test`) in the split
-        to whose training part it was fitted, or None if nothing was fitted.
+        whose training part was used, or None if nothing was fitted.
     """
     nothing = np.zeros((len(utterances), 1), np.float32)
     corpus = manifest.to_corpus(utterances, {"none": nothing}, source)
@@ -160,7 +160,7 @@ def fit_corpus(
         rows = np.concatenate([everything[corpus.utterances(i)] for i in split.train]).tolist()
         part = {c: name for name in SPLIT_NAMES for c in getattr(split, name)}
         parts = [part.get(c, "") for c in range(len(corpus.lengths))]
-        notice(f"{split.how}; fitted on {len(rows)} utterances of training")
+        notice(f"{split.how}; fitted to {len(rows)} training utterances")
     if settings.visual and settings.visual.needs_fitting(weights is not None):
         notice(_UNTRAINED)
     training = {name: [values[i] for i in rows] for name, values in measured.items()}

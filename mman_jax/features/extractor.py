@@ -28,8 +28,8 @@ class TrainingData:
 class Extractor(abc.ABC):
     """A method of computing features of a modality; a subclass's fields are its settings.
 
-    `measure` depends on a single utterance. `fit` returns arrays, `fitted`, from the measurements
-    of training utterances, with which `apply` converts measurements to features. Cells are the
+    `measure` depends on a single utterance. `fit` computes the arrays `fitted` from measurements of
+    training utterances, and `apply` converts measurements to features with them. Cells are the
     parts of an utterance: words, frames or windows. `weights` are those of a pre-trained network
     for pictures, or None.
     """
@@ -47,7 +47,7 @@ class Extractor(abc.ABC):
         return self.measured_by
 
     def cached_by(self, utterance: Utterance, weights: str) -> dict[str, Any] | None:
-        """Returns all dependences of a measurement except the clip; None if it is not cached.
+        """Returns what a measurement depends on besides the clip; None if it is not cached.
 
         `weights` is the digest of the weights, or empty.
         """
@@ -76,7 +76,7 @@ class Extractor(abc.ABC):
         return False
 
     def fit(self, measured: Sequence[np.ndarray], data: TrainingData) -> Arrays:
-        """Fits to the measurements of training utterances, of which there may be too few."""
+        """Fits to measurements of training utterances; an InputError if there are too few."""
         return {}
 
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:

@@ -46,8 +46,8 @@ class Utterance:
     split: str | None = None  # `train`, `valid` or `test`
     groups: tuple[tuple[str, str], ...] = ()  # pairs of a trait and its value, see `Corpus.groups`
     traits: tuple[tuple[str, str], ...] = ()  # the same for fields of `Corpus`, such as gender
-    channel: int | None = None  # of the sound, from 1; None: a mix of all
-    track: int | None = None  # of the sound, from 1; None: the first
+    channel: int | None = None  # of the audio, from 1; None: a mix of all
+    track: int | None = None  # of the audio, from 1; None: the first
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class Utterance:
         return f"conversation {self.conversation_id}, utterance {self.utterance_id}"
 
     def read_audio(self) -> np.ndarray:
-        """Reads the sound, [samples] float32; see `media.read_audio`."""
+        """Reads the audio, [samples] float32; see `media.read_audio`."""
         return media.read_audio(self.path, self.start, self.end, self.channel, self.track or 1)
 
 
@@ -172,7 +172,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
     for column in ("track", "channel"):
         cell = cells.get(column, "")
         if cell and not (cell.isdecimal() and int(cell) > 0):
-            raise InputError(f"{place}: {column}", f"{cell!r:.60}", "a number from 1, or nothing")
+            raise InputError(f"{place}: {column}", f"{cell!r:.60}", "a number from 1, or empty")
         numbers[column] = int(cell) if cell else None
     split = cells.get("split")
     if split is not None and split not in SPLIT_NAMES:
@@ -182,7 +182,7 @@ def _utterance(place: str, folder: Path, cells: dict[str, str]) -> Utterance:
         for column in ("start", "end")
     )
     if end is not None and end <= (start or 0.0):
-        raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "an end after it")
+        raise InputError(f"{place}: end", f"{end:g} s, start {start or 0:g} s", "a later end")
     places = {"path": str(folder / cells["path"]), "start": start, "end": end, **numbers}
     groups = {k.removeprefix(GROUPS): cell for k, cell in cells.items() if k.startswith(GROUPS)}
     columns: dict[str, Any] = {"conversation_id": cells["utterance_id"]} | cells | places
@@ -216,4 +216,4 @@ def _check_together(path: Path, lines: list[int], utterances: list[Utterance]) -
             value, expected = getattr(utterance, column), getattr(other, column)
             if value != expected:
                 found = f"{column} {value!r}, but {expected!r} in an earlier row"
-                raise InputError(place, found, f"one {column} a conversation")
+                raise InputError(place, found, f"one {column} per conversation")

@@ -69,7 +69,7 @@ class Measuring:
                 for utterance, *measured in extractor.measure_together(missing):
                     for name, array in zip(keys[utterance], measured, strict=True):
                         self.store(name, array)
-            except Exception:  # it is raised again when the utterance is measured alone
+            except Exception:  # it is raised again when the utterance is measured separately
                 continue
 
     def key(self, utterance: Utterance, modality: str) -> str | None:
@@ -122,7 +122,7 @@ class Measuring:
         array = None if name is None else self._load(name)
         if array is None:
             place = f"{self.folder}: {utterance.name}, modality {modality}"
-            raise InputError(place, "not in the cache", "a cache and clips that nobody changes")
+            raise InputError(place, "not in the cache", "unchanged clips and an unchanged cache")
         return array
 
     def _path(self, name: str) -> pathlib.Path:
@@ -134,7 +134,7 @@ Outcomes = Iterable[tuple[Utterance, str | None]]
 """Utterances, each with an error message or None."""
 
 Runner = Callable[[Measuring, Sequence[Utterance]], Outcomes]
-"""Measures utterances, and yields each one when it is done."""
+"""A function that measures utterances, and yields each one when it is done."""
 
 
 def locally(processes: int) -> Runner:

@@ -1,4 +1,4 @@
-"""Clips as arrays: mono audio at 16 kHz, and frames at a set rate, in all formats of ffmpeg."""
+"""Clips as arrays: mono audio at 16 kHz, and frames at a constant rate."""
 
 import math
 from collections.abc import Iterator
@@ -64,12 +64,12 @@ def read_channels(
         path: the clip.
         start: seconds into the clip; None for its beginning.
         end: seconds into the clip; None for its end.
-        mix: whether to mix the channels, which are one then; see `read_audio`.
+        mix: whether to mix the channels to one; see `read_audio`.
         track: number of the track of sound, from 1.
 
     Raises:
-        InputError: the file is not a clip, is damaged, has no such track, is silent where another
-            track may not be, ends before `end`, has a gap of over ten minutes, or is too long for
+        InputError: the file is not a clip, is damaged, has no such track, is silent although there
+        are other tracks, ends before `end`, has a gap of over ten minutes, or is too long for
             one array (over four hours).
     """
     resampler = _Resampler(mix)
@@ -158,7 +158,7 @@ def read_frames(
         size += number * height * width * 3
         if size > _MOST_BYTES:
             number_known = f"{last} frames or more" if chosen is None else "too many frames"
-            found = f"{number_known} of {width} x {height} pixels, {rate:g} a second"
+            found = f"{number_known} of {width} x {height} pixels, {rate:g} per second"
             expected = f"at most {_MOST_BYTES >> 20} MiB of pictures in one piece of a clip"
             raise InputError(path, found, expected)
         with decoding.naming(path):
@@ -177,7 +177,7 @@ def read_frames(
 def count_frames(
     path: str | Path, rate: float, start: float | None = None, end: float | None = None
 ) -> int:
-    """Counts the frames that `read_frames` would find, with the same errors."""
+    """Counts the frames that `read_frames` would return, with the same errors."""
     count = sum(number for _, number, _ in _timed_frames(path, rate, start, end))
     if not count:
         raise InputError(path, f"no picture{_between(start, end)}", "at least one frame")
@@ -240,8 +240,9 @@ class _Resampler:
         chunks = []
         if form != self._form:
             chunks = self.end()
-            # Channels are mixed here: ffmpeg's own mix to mono is louder by the square root of two.
-            # They are interleaved ("flt"): PyAV misreads separate planes of eight or more channels.
+            # Channels are mixed here, because ffmpeg's mono mix is louder by the square root of
+            # two. They are interleaved ("flt"): PyAV misreads separate planes of eight or more
+            # channels.
             self._form = form
             self._resampler = pyav().AudioResampler("flt", None, SAMPLE_RATE)
         return chunks + [self._samples(part) for part in self._resampler.resample(frame)]
@@ -259,7 +260,7 @@ class _Resampler:
 def _mixed(samples: np.ndarray, layout: Any) -> np.ndarray:
     """Mixes channels [samples, channels] to [samples, 1].
 
-    Voices of films are in the centre alone. Of channels that cancel each other, the first is taken.
+    In films, voices are only in the centre. If channels cancel each other, the first is used.
     """
     names = [channel.name for channel in layout.channels]
     mixed = samples.mean(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Words and speakers of the utterances of a manifest, found in its clips."""
+"""Recognition of the words and speakers of a manifest's utterances."""
 
 import dataclasses
 import pathlib
@@ -21,7 +21,7 @@ def words(
     """Recognises the words of utterances, with times in seconds into their clips.
 
     Returns:
-        The utterances, with transcripts of these words alone; the words of each; and a notice.
+        The utterances, with these words as transcripts; the words of each; and a notice.
 
     Raises:
         InputError: a clip cannot be read.
@@ -42,10 +42,10 @@ def words(
 
 
 def speakers(utterances: Sequence[Utterance], method: Speakers) -> list[Utterance]:
-    """Finds the speaker of each utterance in its clip, whose name is part of the speaker's name.
+    """Finds the speaker of each utterance in its clip; names start with the name of the clip.
 
     Raises:
-        InputError: a clip cannot be read, or does not tell who speaks.
+        InputError: a clip cannot be read, or its speakers cannot be found.
     """
     found = list(utterances)
     for (path, _, track), rows in _by_sound(utterances):

@@ -96,7 +96,8 @@ class Settings:
         def make(modality: str) -> Any:
             if card[modality] is None:
                 return None
-            # An earlier version could reduce speech features; the arrays say whether it did.
+            # Ignore a field of earlier versions; `fitted` shows whether speech features are
+            # reduced.
             settings = {k: v for k, v in card[modality].items() if k != "components"}
             makers = ENCODERS if "digest" in settings else _OTHERS
             return makers[modality](**settings)

@@ -12,7 +12,7 @@ from mman_jax.errors import InputError, reading
 _EXPECTED = "an archive that NumPy wrote"
 _CHUNK = 1 << 20
 
-# A small file must not be able to ask for much memory.
+# Limits on the memory that a small file can request.
 _FREE_BYTES = 64 << 20
 _LARGEST_RATIO = 200
 
@@ -28,8 +28,8 @@ class Member:
         name: Path in the archive: relative, and without `..`.
         place: The archive and the name, for messages.
         size: Claimed number of bytes of the content; `chunks` checks it.
-        offset: Offset of its bytes in the file.
-        stored: Whether these bytes are the content, uncompressed.
+        offset: Offset of its data in the file.
+        stored: Whether the data are uncompressed.
         content: The archive and the member, for `chunks`.
     """
 
@@ -55,7 +55,7 @@ def members(path: Path, file: BinaryIO) -> dict[str, Member]:
     infos = archive.infolist()
     file.seek(-22 - len(archive.comment), 2)
     (count,) = struct.unpack("<10xH10x", file.read(22))
-    if count != len(infos):  # an entry may hide in the bytes that another one claims
+    if count != len(infos):  # an entry may be hidden inside another one
         raise InputError(path, f"{len(infos)} members of {count} in the directory", _EXPECTED)
     if len(infos) > _MOST_MEMBERS:
         raise InputError(path, f"{len(infos)} members", f"at most {_MOST_MEMBERS}")
@@ -97,7 +97,7 @@ def keys(path: Path) -> list[str]:
         with path.open("rb") as file:
             return list(members(path, file))
     except Exception:
-        # Bytes that are not an archive can fail in any way; the reader of the file reports how.
+        # A file that is not an archive can raise anything; its reader reports the error.
         return []
 
 

@@ -1,4 +1,4 @@
-"""Arrays with a card (JSON) that describes them, in one .npz that NumPy reads without pickles."""
+"""Arrays and a card (JSON) that describes them, in one .npz archive without pickles."""
 
 import io
 import json

@@ -54,7 +54,7 @@ def snapshot(name: str, download: bool) -> pathlib.Path:
 
 
 def push(folder: pathlib.Path, name: str, private: bool) -> str:
-    """Uploads a folder as one commit, to a repository that is made if it is missing.
+    """Uploads a folder as one commit; a missing repository is created.
 
     Returns:
         The address of the commit.

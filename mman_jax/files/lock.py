@@ -1,4 +1,4 @@
-"""Locks that let one process at a time work on a folder, even if a scheduler starts a job twice."""
+"""Locks that give one process exclusive access to a folder or file."""
 
 import contextlib
 import fcntl
@@ -40,14 +40,15 @@ def alone(
     try:
         descriptor = _wait(lock, patience) if first else None
     except BlockingIOError:
-        raise InputError(path, "another process is working on it", "to be alone") from None
+        raise InputError(path, "another process is working on it", "no other process") from None
     except OSError:
-        descriptor = None  # The path cannot be written either: the work itself reports why.
+        descriptor = None  # The path cannot be written either, which the body reports.
     try:
         yield
     finally:
         if descriptor is not None:
-            # In this order: a process that opens the file now finds it locked, or gone.
+            # The file is removed while locked, so another process finds it either locked or
+            # missing.
             with contextlib.suppress(OSError):
                 lock.unlink()
             os.close(descriptor)
@@ -81,7 +82,7 @@ def _acquire(lock: pathlib.Path) -> int:
                 return descriptor
             missing = BlockingIOError()
         except FileNotFoundError as error:
-            missing = error  # also in a place like /proc, where no file can be created
+            missing = error  # as for a folder in which no file can be created, such as /proc
         except OSError:
             if descriptor is not None:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Worker processes for independent items; an item that kills its process stops no other."""
+"""Worker processes for independent items; an item that kills its process does not affect others."""
 
 import functools
 import multiprocessing
@@ -19,8 +19,8 @@ def run(
 ) -> Iterator[tuple[T, str | None]]:
     """Runs a function on every item; yields each finished item with its failure, or None.
 
-    An item that kills its process fails with `DIED`; the others are not affected. Items that were
-    under way when a process died are repeated one at a time, to find the one that killed it.
+    An item that kills its process fails with `DIED`. To find it, the items that were being
+    processed when a process died are repeated one at a time.
 
     Args:
         work: a picklable function that returns the reason of a failure, or None.
@@ -40,12 +40,12 @@ def run(
         executor = spawn(1 if alone else processes)
         try:
             while queue or under_way:
-                # Few at a time: items under way when a process dies have to be repeated.
+                # Few at a time, because items that are running when a process dies are repeated.
                 while queue and len(under_way) < (1 if alone else 2 * processes):
                     future = executor.submit(work, queue[-1])
                     under_way[future] = queue.pop()
                 wait(under_way, return_when=FIRST_COMPLETED)
-                # In the order in which they began: the set of `wait` has no order.
+                # In the order of submission, because `wait` returns a set.
                 for future in [future for future in under_way if future.done()]:
                     failure = future.result()
                     yield under_way.pop(future), failure

@@ -1,4 +1,4 @@
-"""Named tensors in safetensors files, which hold numbers alone and run nothing."""
+"""Named tensors in safetensors files, which cannot contain code."""
 
 import pathlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def safetensors_numpy() -> ModuleType:
 
 def to_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
     """Returns a safetensors file of these tensors."""
-    # A view would be stored with the layout of its memory.
+    # Views are copied, because safetensors stores the memory as it is.
     plain = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     return safetensors_numpy().save(plain)
 
@@ -35,13 +35,13 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def check_no_pickle(folder: pathlib.Path) -> None:
-    """Refuses a folder of a model that also holds a pickle."""
+    """Raises an InputError if a model's folder contains a pickle."""
     for path in sorted(folder.rglob("*")):
         check_name(path)
 
 
 def check_name(path: pathlib.PurePath | str, place: object = None) -> None:
-    """Refuses a file with the suffix of pickles; `place` replaces its path in the message."""
+    """Raises an InputError if a file has a suffix of pickles; `place` replaces its path."""
     if pathlib.PurePath(path).suffix.lower() in _PICKLES:
         found = f"a pickle, which can run code ({pathlib.PurePath(path).name})"
-        raise InputError(place or path, found, "numbers in .safetensors files alone")
+        raise InputError(place or path, found, "only numbers in .safetensors files")

@@ -28,8 +28,8 @@ def decode(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # In European languages, most letters are ASCII; other encodings of a byte per letter or two
-        # have long runs beyond it.
+        # In European languages, most letters are ASCII; other one- or two-byte encodings have long
+        # runs of other bytes.
         runs = [len(run) for run in _BEYOND_ASCII.findall(content)]
         if max(runs) > 3 or 2 * runs.count(1) < len(runs):
             raise

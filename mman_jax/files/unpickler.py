@@ -1,8 +1,8 @@
 """A pickle reader that builds plain containers, numbers, strings and arrays, and runs nothing.
 
-The standard library's C unpickler would do most of this through `find_class`, but it sizes its
-memo by a number in the file, so that ten bytes can ask for gigabytes. The unpickler in Python keeps
-the memo in a dict, and its table of opcodes can be reduced to those that data needs.
+The standard library's C unpickler would do most of this through `find_class`, but it sizes its memo
+by a number in the file, so that ten bytes can ask for gigabytes. The unpickler in Python keeps the
+memo in a dict, and its table of opcodes can be reduced to those that data need.
 """
 
 import io
@@ -153,7 +153,7 @@ class _Memo(dict[int, Any]):
     """The objects that a pickle names by an index."""
 
     def __setitem__(self, index: int, item: Any) -> None:
-        # Unlimited integers could be chosen so that all have the same hash.
+        # Without a limit, integers could be chosen that all have the same hash.
         if index >= _LARGEST_INDEX:
             raise pickle.UnpicklingError("a memo index out of range")
         if isinstance(item, _Blank):
@@ -187,7 +187,7 @@ class _Unpickler(pickle._Unpickler):
         """Charges the bytes of new objects to the budget."""
         self._budget -= amount
         if self._budget < 0:
-            raise pickle.UnpicklingError("it builds far more than the file holds")
+            raise pickle.UnpicklingError("it builds objects that are far larger than the file")
 
     def find_class(self, module: str, name: str) -> Any:
         """Returns the function that replaces a global, if a pickle may call it."""
@@ -268,7 +268,7 @@ class _Unpickler(pickle._Unpickler):
         width = 1 if objects else dtype.dtype.itemsize
         if not fits or math.prod(shape) * width != len(raw):
             raise pickle.UnpicklingError("an array of another size than its data")
-        # An empty array can still have many rows to list, as (2**40, 0) has.
+        # An empty array can still have many rows, such as one of shape (2**40, 0).
         least = math.prod(max(n, 1) for n in shape)
         self.charge(len(raw) * (_ITEM if objects else 1) or least)
         if objects:
@@ -322,7 +322,7 @@ def _hashable(items: Any) -> Any:
 
 
 class _Allowed(dict):
-    """The allowed opcodes; any other is refused by its name."""
+    """The allowed opcodes; any other raises an error with its name."""
 
     def __missing__(self, code: int) -> Callable[[_Unpickler], None]:
         names = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}

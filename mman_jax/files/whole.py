@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def check_regular(path: str | pathlib.Path, expected: str) -> None:
-    """Refuses a path that is not a regular file: a pipe would block, and a device never ends.
+    """Raises an InputError unless a path is a regular file: pipes block, and devices never end.
 
     Args:
         path: Path that a user named.
@@ -53,7 +53,7 @@ def regular_file(path: pathlib.Path, expected: str = "the path of a file") -> bo
 
 
 def check_new(folder: pathlib.Path) -> None:
-    """Refuses a folder that is not empty.
+    """Raises an InputError unless a folder is empty or missing.
 
     Raises:
         InputError: The folder contains something, is a file, or cannot be read.
@@ -90,7 +90,7 @@ def writing(
     place = path if place is None else place
     if not path.name:
         raise InputError(path, "a folder", "the path of a file")
-    # A name that no other process or thread uses, and short enough for every file system.
+    # The name is unique to this process and thread, and short enough for every file system.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
     try:
         kind = _kind(path)
@@ -130,7 +130,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         parts = [part.values() if isinstance(part, dict) else part for part in level]
         level = [item for part in parts for item in part if isinstance(item, dict | list)]
     if level:
-        raise InputError(path, f"nested over {_DEEPEST} deep", expected)
+        raise InputError(path, f"more than {_DEEPEST} levels of nesting", expected)
     return content
 
 

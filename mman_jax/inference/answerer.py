@@ -24,7 +24,7 @@ from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array, Inputs
 
 Answers = tuple[list[str], np.ndarray, list[str] | None]
-"""Names of the columns, their values [N, C], and the utterances' labels (None for numbers)."""
+"""Column names, values [N, C], and labels of the N utterances (None for numbers)."""
 
 USE = (
     "Answers are guesses about how a person sounds or looks to others. In the European Union, "
@@ -42,8 +42,8 @@ class Answer(NamedTuple):
         probabilities: probabilities by class, tempered means over the seeds; None for numbers.
         attention: weights by query and key, means over the seeds; None if not requested.
         values: predicted numbers by target, means over the seeds; None for classes.
-        familiarity: share of training utterances that are at least as far from their mean, see
-            `Familiarity.compare`; None if it is unknown.
+        familiarity: share of training utterances that are at least as far from the training mean,
+            see `Familiarity.compare`; None if unknown.
         unfamiliar: whether the utterance is unlike those of training.
     """
 
@@ -114,10 +114,11 @@ class Answerer:
         """Predicts an utterance of each of B conversations; compiled once for each B.
 
         Args:
-            states: states of the conversations so far, leaves [B, ...].
+            states: states of the conversations before these utterances, leaves [B, ...].
             features: for each conversation, [D] float32 of each present modality, unscaled.
             names: names of the B speakers, for models that read speakers or scale features by their
-                past turns; an empty name, and None, stand for a single speaker.
+                past turns; utterances with an empty name have the same speaker, as do all if
+                `names` is empty.
 
         Returns:
             The states after these utterances, NumPy arrays, and the answers.
@@ -174,7 +175,7 @@ class Answerer:
 
     @functools.cached_property
     def identity(self) -> str:
-        """Returns a digest of the models, by which stored states are matched to them."""
+        """Returns a digest of the models, which identifies their stored states."""
         digest = hashlib.sha256()
         for m in self.models:
             about = {"network": dict(m.network), "dims": dict(m.dims), "classes": m.classes}

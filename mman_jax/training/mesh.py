@@ -59,7 +59,7 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
         raise InputError(
             "mesh",
             f"{seed_shards} x {row_shards} devices, none of them in some of {processes} processes",
-            f"up to {len(devices)} devices, at least one a process",
+            f"up to {len(devices)} devices, at least one per process",
         )
     return Mesh(used, (SEEDS, ROWS))
 

@@ -45,7 +45,7 @@ def test_only_the_other_corpus_s_test_part_is_scored():
     both, split = join(split=("train", "test"))
     assert both.conversation_ids == ("c0", "c2", "d1")
     assert split.test.tolist() == [2]
-    assert "1 conversations of its own test part" in split.how
+    assert "1 conversations of its test part" in split.how
     # A label that is unknown here does no harm if no scored utterance has it.
     both, _ = join(label_names=("yes", "odd"), split=("test", "train"))
     assert both.labels.tolist()[-1] == 1
@@ -69,7 +69,7 @@ WIDE = {"text": np.ones((3, 4), "f4"), "speech": np.eye(3, 2, dtype="f4")}
     [
         ({"features": {"text": WIDE["text"]}}, ["speech"]),
         ({"features": WIDE}, ["4 features; expected the 3"]),
-        ({"label_names": ("YES", "odd")}, ["not trained on: odd", "no, yes"]),
+        ({"label_names": ("YES", "odd")}, ["not in the training corpus: odd", "no, yes"]),
         ({"labels": np.full(3, -1, np.int32)}, ["no labelled utterance"]),
         ({"conversation_ids": ("c1", "c0")}, ["1 of them with the same number of utterances"]),
     ],

@@ -63,7 +63,7 @@ def test_sessions_test_in_the_order_of_their_names_and_the_next_one_validates():
     assert numbers(found[0].split) == ([2, 3, 4], [0], [1])
     assert numbers(found[3].split) == ([0, 2, 3], [1], [4])
     assert "session S4 is tested, session S1 validates" in found[3].split.how
-    assert "the corpus's own split is not used" in found[3].split.how
+    assert "the corpus's split is not used" in found[3].split.how
     assert "not used" not in folds.folds(of(5, sessions=SESSIONS), "sessions")[0].split.how
 
 

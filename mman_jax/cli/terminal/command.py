@@ -37,7 +37,7 @@ def fail(message: object) -> NoReturn:
 
 
 class Interruptible:
-    """A pipe; SIGTERM during a read ends the process."""
+    """A pipe; SIGTERM ends the process while it waits for a line."""
 
     def __init__(self, source: BinaryIO):
         self._source = source
@@ -86,7 +86,7 @@ def run(module: types.ModuleType) -> None:
                     use_hub()
                 module.main(*([argv[1:]] if takes_arguments else []))
         except (AssertionError, RuntimeError):
-            # Not before: with several machines, a process must join the others before JAX starts.
+            # Not earlier: with several machines, processes must join before JAX starts.
             with failing_in_one_line():
                 check_platform()
             raise
@@ -96,7 +96,7 @@ def run(module: types.ModuleType) -> None:
 
 @contextlib.contextmanager
 def named_flags(*names: str) -> Iterator[None]:
-    """Writes `--` before the place of an error that names one of these arguments."""
+    """Prefixes `--` to the place of an error that names one of these arguments."""
     try:
         yield
     except InputError as error:
@@ -207,10 +207,9 @@ def path_flag(
 
 
 def refuse(flag: flags.FlagHolder, found: str, expected: str, *, default_too: bool = False) -> None:
-    """Refuses a flag that was given although it has no effect, because of what was `found`.
+    """Raises an InputError if a flag was given that has no effect; `found` is the reason.
 
-    With `default_too`, the default value is also refused, because another flag determines the
-    value.
+    With `default_too`, this includes its default value, because another flag determines the value.
     """
     parsed = flags.FLAGS[flag.name]
     if parsed.present and (default_too or parsed.value != parsed.default):
@@ -221,7 +220,7 @@ def checkpoint_flag(must: bool = True) -> flags.FlagHolder:
     """Defines `--checkpoint`, its `--download`, and `--system` for a class outside the library."""
     about = "The run's system as module:Class, for a class of your own; its module is imported."
     flags.DEFINE_string("system", "", about, allow_override=True)
-    about = "Whether what is not in the cache of the Hugging Face hub may be downloaded."
+    about = "Whether files that are not in the Hugging Face cache may be downloaded."
     flags.DEFINE_bool("download", False, about, allow_override=True)
     about = "The folder of a finished run, or hf:USER/NAME[@REVISION]."
     return path_flag("checkpoint", about, must)

@@ -44,14 +44,14 @@ def speakers_flags() -> None:
     flags.DEFINE_string(
         "speaker_encoder",
         "",
-        "What compares voices: hf:FOLDER, resemblyzer (the default if it is installed) or mfcc.",
+        "Encoder of voices: hf:FOLDER, resemblyzer (the default if it is installed) or mfcc.",
         allow_override=True,
     )
 
 
 def track_flag() -> None:
     """Defines the flag `--track`."""
-    about = "Number of the track of sound, from 1, in a recording with several."
+    about = "Audio track to use, counted from 1, if a recording has several."
     flags.DEFINE_integer("track", 1, about, lower_bound=1, allow_override=True)
 
 
@@ -73,7 +73,7 @@ def value(flag: str) -> Any:
 
 
 def recogniser() -> Recogniser | None:
-    """Loads the network that `--words` names; None: there is none.
+    """Loads the network that `--words` names, if any.
 
     Raises:
         InputError: the network cannot be used, or a flag has no effect.
@@ -91,7 +91,7 @@ def recogniser() -> Recogniser | None:
 
 
 def found_speakers() -> Speakers | None:
-    """Returns the method that `--speakers` names; None: there is none.
+    """Returns the method that `--speakers` names, if any.
 
     Raises:
         InputError: it cannot be used, or a flag has no effect.

@@ -78,7 +78,7 @@ class Screen(Progress):
         self._progress.update(self._bar, completed=epoch, scores=scores)
         is_due = fresh or now - self._printed >= self.every or epoch == epochs
         if self._is_log and is_due:
-            # The pace since the last line: epochs are faster once some seeds have stopped.
+            # The pace since the last line, because epochs become faster when seeds stop.
             pace = (now - self._printed) / max(epoch - self._epoch, 1)
             times = f"  {pace:.1f} s per epoch, {now - self._began:.0f} s so far"
             self.line(f"{stage}: epoch {epoch}/{epochs}  {scores}{'' if fresh else times}")

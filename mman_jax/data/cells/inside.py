@@ -16,7 +16,7 @@ from mman_jax.errors import InputError
 from mman_jax.types import UNSCORED
 
 MOST = 50
-"""Largest number of words of an utterance; the last ones are kept."""
+"""Default maximum number of words per utterance; the last ones are kept."""
 
 _TEXT = "text"
 
@@ -94,7 +94,7 @@ class Words(Cells):
 
     @classmethod
     def reference_modality(cls, corpus: Corpus) -> str:
-        """Returns `text`, with whose words the other modalities are aligned, if it exists."""
+        """Returns `text` if it exists: the other modalities are aligned with its words."""
         return _TEXT if _TEXT in corpus.sequences else ""
 
     @classmethod

@@ -48,10 +48,10 @@ class Cells:
         Args:
             corpus: The corpus.
             modalities: Names in the system's order; empty selects all.
-            **options: The result of `card`; and what the system reads: `subword`, whether it reads
-                the frames inside a word; `frame_view`, a function from a modality to the arguments
-                of `views.as_is`; and `places`, its number of places for speakers, 0 for none. Each
-                kind of cells ignores options of others.
+            **options: The result of `card`; and the system's requirements: `subword`, whether it
+                reads the frames inside a word; `frame_view`, a function from a modality to the
+                arguments of `views.as_is`; and `places`, its number of places for speakers, or 0.
+                Each kind of cells ignores the options of the others.
 
         Raises:
             InputError: The corpus lacks a modality, or its sequence.
@@ -103,7 +103,7 @@ class Cells:
         return len(layout.conversations)
 
     def batch(self, conversations: int, corpus: Corpus) -> int:
-        """Returns the average number of items of a number of conversations."""
+        """Returns the average number of items in this number of conversations."""
         return max(1, round(conversations * len(corpus.labels) / len(corpus.lengths)))
 
     def network(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Utterances(Cells):
         return cls(corpus, places)
 
     def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
-        """See `Cells.rows`; if speakers have places, with the place of each utterance's."""
+        """See `Cells.rows`; adds the place of each utterance's speaker if speakers have places."""
         rows = super().rows(layout, scaling, context)
         if not self.speaker_places:
             return rows
@@ -177,8 +177,8 @@ class Utterances(Cells):
         if not crowded:
             return []
         return [
-            f"{crowded} conversations have more than {self.speaker_places} speakers: who has been "
-            "silent for longest is forgotten (config.network.parties)"
+            f"{crowded} conversations have more than {self.speaker_places} speakers: the one who "
+            "has been silent for longest is forgotten (config.network.parties)"
         ]
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:

@@ -13,12 +13,12 @@ from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
 
 _FRAMES = 20  # largest number of frames of a word
-_RATE = 20.0  # frames a second inside words
+_RATE = 20.0  # frames per second inside words
 _ROUNDING = 1e-6  # tolerance in bins, since times are rounded decimal fractions
 
 
 class Aligned(NamedTuple):
-    """Values [T, D] float32 of a modality on the T cells of the pivot, and whether it has one."""
+    """Values [T, D] float32 of a modality on the T cells of the pivot, and where it has a value."""
 
     values: np.ndarray
     present: np.ndarray
@@ -89,7 +89,7 @@ def as_is(
     parts: int | None = None,
     first: int | None = None,
 ) -> Sequence:
-    """Cuts or averages a sequence at its own rate, in bounded memory.
+    """Cuts or averages an unaligned sequence, in bounded memory.
 
     Args:
         sequence: Sequence of N utterances.
@@ -100,7 +100,7 @@ def as_is(
     numbers = [x for x in (cells, parts, first) if x is not None]
     if min(numbers, default=1) < 1 or len(numbers) > 1:
         found = f"cells={cells}, parts={parts}, first={first}"
-        raise InputError("view", found, "one of the three, 1 or more")
+        raise InputError("view", found, "exactly one of the three, at least 1")
     grown, lengths = Growing(sequence.values.shape[1]), []
     for start, stop in itertools.pairwise(sequence.offsets.tolist()):
         count = stop - start
@@ -135,7 +135,7 @@ def _is_timed(corpus: Corpus, pivot: str, modality: str) -> bool:
     lacking = modality if sequence.intervals is None else pivot
     place = f"{corpus.source or 'corpus'}: {name_utterance(corpus, first)}, sequence {modality}"
     found = f"{sequence.lengths[first]} cells, and {words.lengths[first]} of {pivot}"
-    expected = f"as many, or the times of each cell (intervals/{lacking})"
+    expected = f"equal numbers, or the times of each cell (intervals/{lacking})"
     raise InputError(place, found, expected)
 
 

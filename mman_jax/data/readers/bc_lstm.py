@@ -156,15 +156,15 @@ def _read_table(path: Path, column: int | None = None) -> np.ndarray:
     """Reads a table of quoted numbers without a header as [rows, columns] float64."""
     check_regular(path, "a file of the bc-LSTM layout")
     if not path.stat().st_size:
-        raise InputError(path, "an empty file", "a row an utterance")
+        raise InputError(path, "an empty file", "one row per utterance")
     with (
-        reading(path, "rows of as many quoted numbers each", (OSError, ValueError)),
+        reading(path, "rows with equal numbers of quoted numbers", (OSError, ValueError)),
         warnings.catch_warnings(action="ignore"),  # empty files are an error below
     ):
         form: Any = dict(delimiter=",", quotechar='"', comments=None, encoding="utf-8")
         table = np.loadtxt(path, ndmin=2, usecols=column, **form)
     if not table.size:
-        raise InputError(path, "no rows", "a row an utterance")
+        raise InputError(path, "no rows", "one row per utterance")
     if column is None and table.shape[1] < 2:
         raise InputError(path, f"{table.shape[1]} columns", "features, then the label")
     return table
@@ -231,7 +231,7 @@ def _concatenate(folder: Path, modality: str, parts: list[np.ndarray]) -> np.nda
     train, test = (part.shape[1] for part in parts)
     if train != test:
         found = f"{train} features in train and {test} in test"
-        raise InputError(f"{folder}: modality {modality}", found, "as many in both")
+        raise InputError(f"{folder}: modality {modality}", found, "equal numbers")
     return np.concatenate(parts)
 
 

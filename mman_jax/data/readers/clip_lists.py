@@ -76,7 +76,7 @@ def _fold(folder: Path, notes: list[str]) -> dict[str, Path]:
     if len(sets) > 1:
         raise InputError(folder, f"folds of several sets ({', '.join(sets)[:80]})", "one of them")
     if len(folders) > 1:
-        notes.append(f"{folders[0].name}, the first of {len(folders)} folds; paths select others")
+        notes.append(f"{folders[0].name}, the first of {len(folders)} folds")
     lists = _lists(folders[0])
     return {part: lists[part] for part in SPLIT_NAMES if part in lists}
 
@@ -93,10 +93,10 @@ def _lists(folder: Path) -> dict[str, Path]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yields the place, the key and the facts of each clip of a list."""
+    """Yields the place, the key and the fields of each clip of a list."""
     if path.stat().st_size > _LARGEST:
         raise InputError(path, f"{path.stat().st_size} bytes", f"a list of at most {_LARGEST}")
-    with reading(path, "JSON, or a JSON line a clip", _FAILURES):
+    with reading(path, "JSON, or one JSON line per clip", _FAILURES):
         text = path.read_text(encoding="utf-8")
         lines = text.splitlines()
         if len(lines) > 1 and lines[0].rstrip().endswith("}"):

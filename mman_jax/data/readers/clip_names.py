@@ -14,7 +14,7 @@ SUFFIXES = (
     *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif"),
     *(".au", ".amr", ".mka"),
 )
-"""Suffixes of sound and video."""
+"""Suffixes of audio and video files."""
 
 
 class _Naming(NamedTuple):
@@ -71,7 +71,7 @@ _NAMINGS = (
 
 
 def recognises(folder: Path) -> bool:
-    """Returns whether a folder contains sound or video, at any depth."""
+    """Returns whether a folder contains audio or video files, at any depth."""
     return any(True for _ in _clips(folder))
 
 

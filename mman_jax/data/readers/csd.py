@@ -41,7 +41,7 @@ def read(path: Path, pool: pooling.How) -> Table:
         for file in (stack.enter_context(_open(file)) for file in paths):
             root = "labels" if "label" in file.root.lower() else file.root
             if root in features:
-                raise InputError(file.path, f"{root} again ({file.root})", "each sequence once")
+                raise InputError(file.path, f"a second {root} ({file.root})", "each sequence once")
             features[root] = file
         label_file = features.pop("labels", None)
         if not features:
@@ -52,7 +52,7 @@ def read(path: Path, pool: pooling.How) -> Table:
         modalities = [_modality(file, segments, pool, notes) for file in features.values()]
     if label_file is None:
         labels = unlabelled(len(segments))
-        notes.append("no labels: none of the files is one of labels")
+        notes.append("no labels: none of the files contains labels")
     else:
         ratings = [segment.rating for segment in segments if segment.rating is not None]
         labels = rated(np.stack(ratings).astype(np.float32), notes)

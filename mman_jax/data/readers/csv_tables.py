@@ -95,7 +95,7 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             found = f"{len(row)} cells"
             raise InputError(f"{path}: line {line}", found, f"{len(columns)}, as many as columns")
     if len(rows) < 2:
-        raise InputError(path, "no rows", "a header, and a row an utterance")
+        raise InputError(path, "no rows", "a header, and one row per utterance")
     return columns, rows[1:]
 
 
@@ -111,7 +111,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def read(path: Path) -> Table:
-    """Reads facts by name, features `<modality>_<number>`, `targets/<name>` and `groups/<name>`.
+    """Reads columns of facts, `<modality>_<number>`, `targets/<name>` and `groups/<name>`.
 
     If there are columns of conversations and labels, unknown columns are ignored with a note,
     except names that look misspelt, which are an error.
@@ -121,7 +121,7 @@ def read(path: Path) -> Table:
     notes = []
     if columns.unread:
         unread = ", ".join(name or repr("") for name in columns.unread)[:200]
-        notes.append(f"columns left unread: {unread}")
+        notes.append(f"columns not read: {unread}")
 
     def texts(name: str, at: int) -> list[str]:
         values = []
@@ -140,7 +140,7 @@ def read(path: Path) -> Table:
     if "conversation" not in facts:
         facts["conversation"] = [f"c{row:0{len(str(count))}d}" for row in range(count)]
     if "utterance" not in facts:
-        notes.append("no column utterance: utterances are named by their place in a conversation")
+        notes.append("no column utterance: utterances are numbered in each conversation")
         places: Counter[str] = Counter()
         facts["utterance"] = []
         for name in facts["conversation"]:

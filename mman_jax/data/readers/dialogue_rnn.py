@@ -28,8 +28,8 @@ class Layout(NamedTuple):
     Attributes:
         name: Name in words.
         pattern: Regular expression of its parts: `d`, a dict by conversation; `v`, a dict of
-            vectors of floats (where COSMIC's ten parts have these, MMGCN's have labels); `i`, a set
-            or list; `o`, anything else.
+            vectors of floats (they distinguish COSMIC's ten parts from MMGCN's); `i`, a set or
+            list; `o`, anything else.
         fields: Meanings of the parts, in order; `rest` is ignored.
         meld: Whether its conversations are MELD's.
     """
@@ -98,7 +98,7 @@ def read_sentences(path: Path, sentences: Any, pool: pooling.How) -> table.Table
     place = path.with_name(path.name.replace("_sentences", ""))
     if place == path or not place.is_file():
         found = "words by conversation, without labels"
-        raise InputError(path, found, f"COSMIC's pickle of labels beside it ({place.name})")
+        raise InputError(path, found, f"COSMIC's pickle of labels, {place.name}, next to it")
     loaded: Any = unpickler.load(place)
     fields = layout_of(str(place), loaded).fields if recognises(loaded) else ()
     if "sentences" not in fields:
@@ -110,7 +110,7 @@ def read_sentences(path: Path, sentences: Any, pool: pooling.How) -> table.Table
 
 
 def read(place: str, loaded: Any, pool: pooling.How, words: str = "") -> table.Table:
-    """Reads a loaded pickle; conversations are sorted by id. `words`: the file of its sentences.
+    """Reads a loaded pickle, sorted by conversation id; `words` is the file of its sentences.
 
     Conversations outside of the split are left out. If the ids look like IEMOCAP's, the labels are
     its six emotions, sessions are the first five characters, and a speaker is named by session and
@@ -290,7 +290,7 @@ class _Columns:
         where = f"{self._place}: conversation {name}: {field}"
         if name not in self._parts[field]:
             raise InputError(where, "no entry for this conversation", "one")
-        expected = "a list with one item an utterance"
+        expected = "a list with one item per utterance"
         return items.sequence(self._parts[field][name], where, expected)
 
 

@@ -33,8 +33,8 @@ def read(path: Path, pool: pooling.How) -> Table:
         for file in paths:
             count = modality.add_file(file)
             if path.is_file() and count > 1:
-                expected = f"{file.stem}.lengths with a line an utterance, and {file.stem}.emo"
-                raise InputError(file, f"{count} rows and no lengths next to it", expected)
+                expected = f"{file.stem}.lengths with one line per utterance, and {file.stem}.emo"
+                raise InputError(file, f"{count} rows, and no file of lengths next to it", expected)
         utterances = [(file.stem, "", "") for file in paths]
     else:
         utterances = _utterances(path, paths, modality)
@@ -95,6 +95,6 @@ def _labels(path: Path, count: int) -> list[tuple[str, str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    with reading(path, "a line an utterance", (OSError, ValueError)):
+    with reading(path, "one line per utterance", (OSError, ValueError)):
         lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]

@@ -163,7 +163,7 @@ def sequence(value: Any, place: str, expected: str) -> np.ndarray | list[Any] | 
 
 def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
     """Converts N numbers to [N] float32; without a count, their shape is kept."""
-    expected = "a number an utterance"
+    expected = "one number per utterance"
     wrong = InputError(place, f"a {type(values).__name__} of values that are not numbers", expected)
     # Lists of arrays are excluded, since they may contain one object any number of times.
     if isinstance(values, list | tuple) and not all(type(v) in _NUMBERS for v in values):
@@ -178,7 +178,7 @@ def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
     except (ValueError, TypeError, OverflowError):
         raise wrong from None
     if count is not None and (wide.size != count or wide.shape[:1] != (count,)):
-        raise InputError(place, f"shape {wide.shape}", f"{count} numbers, one an utterance")
+        raise InputError(place, f"shape {wide.shape}", f"{count} numbers, one per utterance")
     with np.errstate(over="ignore"):
         narrow = wide.astype(np.float32)
     if np.isinf(narrow).any():

@@ -70,7 +70,7 @@ def read(path: Path) -> Table:
             )
     notes = ["one part of a split that the file does not name: no split"] if "" in files else []
     if layout == LISTS and not notes:
-        notes = ["dialogues: numbered through all parts, as the pickles do (1039 on: validation)"]
+        notes = ["dialogues: numbered across all parts, as in the pickles (validation from 1039)"]
     return Table(path, layout, utterances, labelled(labels, EMOTIONS), notes)
 
 
@@ -91,7 +91,7 @@ def _layout(path: Path, tables: Mapping[str, list[tuple[str, dict[str, str]]]]) 
         raise InputError(path, f"{LISTS} and {EMORYNLP}", "the lists of one corpus")
     if scenes == {True}:
         return EMORYNLP
-    # MELD_Dyadic has more dialogues than MELD, so that they cannot be numbered through all parts.
+    # MELD_Dyadic has more dialogues than MELD, so its numbers cannot continue across parts.
     for part, most in _MOST.items():
         for where, cells in tables.get(part, ()):
             if _numbers(cells, ("Dialogue_ID",), where)[0] >= most:

@@ -19,7 +19,7 @@ _RATINGS = "y"
 _NAMED = re.compile(rf"(?:\w*_)?({'|'.join((*_KEYS, _RATINGS))})_({'|'.join(items.PARTS)})")
 
 _FIVE, _THREE = (1, 5), 3
-"""Range of the unsigned scale of reviews, and upper limit of the signed scale of sentiment."""
+"""Range of ratings of reviews, and largest absolute value of ratings of sentiment."""
 
 _POSITIVE = 3.5
 """Smallest rating, of five, of a positive review, as in papers on ICT-MMMO."""
@@ -85,12 +85,12 @@ def _words(part: Part) -> np.ndarray:
         filled.append((array != 0).any(-1))
     if len({mask.shape for mask in filled}) > 1:
         shapes = " and ".join(sorted(str(mask.shape) for mask in filled))
-        raise InputError(part.place, f"words {shapes}", "as many in each modality")
+        raise InputError(part.place, f"words {shapes}", "the same number in each modality")
     return np.any(filled, axis=0)
 
 
 def _labels(ratings: np.ndarray, notes: list[str]) -> Labels:
-    """Returns classes by the sign, or for ratings from one to five by the threshold of papers."""
+    """Returns classes by the sign of ratings; for ratings from one to five, by `_POSITIVE`."""
     low, high = np.nanmin(ratings, initial=np.inf), np.nanmax(ratings, initial=-np.inf)
     if not (_FIVE[0] <= low and _THREE < high <= _FIVE[1]):
         return rated(ratings, notes)

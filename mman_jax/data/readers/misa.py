@@ -77,8 +77,8 @@ def _read(place: str, parts: dict[str, tuple[str, Any]], pool: pooling.How) -> T
             ratings.append(_rating(label, f"{where}: label"))
     widths = {len(rating) for rating in ratings}
     if len(widths) > 1:
-        raise InputError(place, f"labels of {sorted(widths)} numbers", "as many in each item")
-    notes = ["text: numbers of words alone, which are not features: left out"]
+        raise InputError(place, f"labels of {sorted(widths)} numbers", "equal numbers in all items")
+    notes = ["text: only indices of words, which are not features: left out"]
     if "" in parts:
         notes.append("one part of a split that the file does not name: no split")
     labels = rated(np.array(ratings, np.float32), notes)

@@ -48,7 +48,7 @@ def read(place: str, loaded: Mapping[Any, Any], pool: pooling.How) -> table.Tabl
     result = table.Table(place, LAYOUT, rows, labels._replace(targets=targets), notes)
     padded.add_modalities(result, parts, pool, _frames)
     if "text" not in result.features and _has(parts, "text_bert"):
-        notes.append("text: token numbers alone (text_bert), which are not features: left out")
+        notes.append("text: only indices of tokens (text_bert), which are not features: left out")
     return result
 
 

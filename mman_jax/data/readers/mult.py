@@ -105,7 +105,7 @@ def _labels(parts: list[Part], notes: list[str]) -> table.Labels:
     integral = all(np.asarray(part.fields["labels"]).dtype.kind in "iub" for part in parts)
     if values.ndim == 3 or not (integral or set(np.unique(numbers).tolist()) <= {0.0, 1.0}):
         return table.rated(numbers, notes)
-    notes.append("labels: whole numbers as they are; the file does not say what they mean")
+    notes.append("labels: integers, named by their value; the file does not explain them")
     if (numbers < 0).any():
         return table.labelled([f"{number:g}" for number in numbers])
     classes = [items.label(n, f"{place}: row {row}") for row, n in enumerate(numbers.tolist())]

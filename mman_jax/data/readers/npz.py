@@ -34,7 +34,7 @@ _CELLS = {
     INTERVALS: Kind(np.float64, rank=2),
     NAMES: Kind(str),
 }
-"""Kinds of the arrays of a `Sequence`, by the prefixes of their keys."""
+"""Arrays of a `Sequence`, by the prefixes of their keys."""
 
 _NUMBERS = {"f": "fiub", "i": "iu", "b": "b"}
 _EITHER = ("labels", "conversation", "groups/")
@@ -307,7 +307,7 @@ def _conversations(
         return lengths, ids, None
     where = f"{place}: conversation"
     if "lengths" in by_field:
-        raise InputError(where, "in addition to lengths, which say the same", "one of the two")
+        raise InputError(where, "in addition to lengths, which are redundant", "one of the two")
     if len(owners) != count:
         raise InputError(where, f"{len(owners)} entries", f"{count}, as many as labels")
     first: dict[str, int] = {}

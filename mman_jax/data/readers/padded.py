@@ -37,7 +37,7 @@ class Part:
 
     def column(self, key: str) -> Any:
         """Returns a list or an array with one value per utterance."""
-        values = items.sequence(self._field(key), f"{self.place}: {key}", "a value an utterance")
+        values = items.sequence(self._field(key), f"{self.place}: {key}", "one value per utterance")
         if len(values) != self.count:
             expected = f"{self.count}, as in the other arrays"
             raise InputError(f"{self.place}: {key}", f"{len(values)} values", expected)
@@ -62,7 +62,7 @@ which rows are frames, and a description of the criterion.
 
 
 def keys(loaded: object) -> set[Any]:
-    """Returns the keys of all dicts in a pickle that have a modality and so may be parts."""
+    """Returns the keys of all dicts in a pickle that contain a modality, so may be parts."""
     if not isinstance(loaded, dict):
         return set()
     parts = [_named(part) for part in (*loaded.values(), loaded) if isinstance(part, dict)]
@@ -119,7 +119,7 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
         if len({array.shape[-1] for array in in_parts}) > 1 or len({a.ndim for a in in_parts}) > 1:
             shapes = ", ".join(str(array.shape) for array in in_parts)
             raise InputError(
-                f"{table.place}: {key}", f"{shapes} in the parts", "as many features in each"
+                f"{table.place}: {key}", f"{shapes} in the parts", "as many features in all parts"
             )
         if in_parts[0].ndim == 3:
             front = _padded_in_front(in_parts)
@@ -129,7 +129,7 @@ def add_modalities(table: Table, parts: list[Part], pool: pooling.How, frames: F
     by_part = list(zip(*masks.values(), strict=True))
     same = all(len({mask.shape for mask in part}) == 1 for part in by_part)
     if pool is None and len(masks) > 1 and same:
-        table.notes.append("all modalities have as many cells: taken as aligned")
+        table.notes.append("all modalities have equal numbers of cells, and are treated as aligned")
         union = [np.logical_or.reduce(part) for part in by_part]
         cells = {key: union for key in masks}
     for key, in_parts in arrays.items():

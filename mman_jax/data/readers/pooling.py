@@ -114,7 +114,7 @@ class Collector:
         return np.concatenate(self._present)
 
     def sequence(self) -> Sequence | None:
-        """Returns the frames if they are stored, else None; nothing can be added afterwards."""
+        """Returns the frames, or None if they are not stored; nothing can be added afterwards."""
         if self._cells is None or not self._framed:
             return None
         times = np.concatenate(self._times, dtype=np.float64) if self._times else None
@@ -127,7 +127,7 @@ class Collector:
         if self._framed:
             notes.append(f"{self.name}: {_POOLED[self._pool]}{detail and f'; {detail}'}")
         if self._replaced:
-            notes.append(f"{self.name}: {self._replaced} values NaN or infinite, taken as 0")
+            notes.append(f"{self.name}: {self._replaced} values are NaN or infinite, replaced by 0")
         return notes
 
     def _pooled(self, block: np.ndarray, frames: np.ndarray, place: str) -> np.ndarray:
@@ -160,7 +160,7 @@ class Collector:
 
 
 _POOLED = {
-    None: "frames as they are; over utterances their mean",
+    None: "all frames, and their mean as the feature",
     "mean": "mean of the frames",
     "mean_std": "mean and standard deviation of the frames",
     "last": "last frame",

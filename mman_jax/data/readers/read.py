@@ -63,7 +63,7 @@ _FOLDERS: tuple[
 
 _DURATION = "duration"
 
-_LOOKS = 1000  # files of an unreadable folder in which a pointer is sought
+_LOOKS = 1000  # files of an unreadable folder that are searched for a pointer
 
 
 def read_corpus(

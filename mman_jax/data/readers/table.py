@@ -23,7 +23,7 @@ _MOST_CLASSES = 1000
 
 
 class Row(NamedTuple):
-    """One utterance; a value that a row of a table lacks is ignored in all of them.
+    """One utterance; a field that is None in any row of a table is ignored in all rows.
 
     Attributes:
         conversation: Id of its conversation.
@@ -72,7 +72,7 @@ def unlabelled(count: int) -> Labels:
 def labelled(texts: Sequence[str], known: Sequence[str] = ()) -> Labels:
     """Returns classes of N texts; an empty text means no label.
 
-    The names are those known, in their order, if they include all texts; otherwise sorted texts.
+    The names are `known`, in this order, if it includes all texts; otherwise the sorted texts.
     """
     present = {text for text in texts if text}
     names = tuple(known) if present <= set(known) else tuple(sorted(present))

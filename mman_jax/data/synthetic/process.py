@@ -203,7 +203,7 @@ def posterior(
     across modalities and utterances, and "late" is the exact posterior given them. Hence no
     function of the Bayes-optimal uni-modal predictions of utterances 0..u is more accurate in
     expectation; and two consecutive predictions determine the likelihood, so the bound is tight. It
-    does not bound towers: a network may leak the code, and a fusion could use that.
+    does not apply to trained towers: they may pass the code on, and a fusion could use it.
 
     Returns:
         [N, C] float64, rows sum to one.

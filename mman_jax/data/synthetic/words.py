@@ -52,7 +52,7 @@ _UNIT = 2  # frames of speech for each frame of pictures
 _HALF = 0.5  # half the length of a vector, which exceeds the noise
 
 # The test set must be long enough that its sampling error (about 0.7 points) is small compared with
-# the five points and more that a kind of evidence is worth.
+# the effect of a kind of evidence, at least five points.
 DEFAULT_CONVERSATIONS = (120, 30, 60)
 
 
@@ -278,7 +278,7 @@ def ceiling(
 
 
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
-    """Returns the `ceiling` of all systems, without single kinds of evidence, and of means.
+    """Returns the `ceiling`, those without single kinds of evidence, and that of means.
 
     A late fusion of the predictions of single modalities detects neither alignment nor shift.
     """

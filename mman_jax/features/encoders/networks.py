@@ -21,7 +21,7 @@ _UNUSED = ("pooler", "masked_spec_embed")
 
 _MOST = 32  # largest number of utterances of a batch
 _TOLERANCE = 1e-5
-"""Largest effect of a batch on its states by rounding, relative to the largest state."""
+"""Tolerance of states for the rounding errors of batches, relative to the largest state."""
 
 Inputs = Mapping[str, Any]
 """Inputs of a network for one utterance: tensors [1, length] by name."""
@@ -123,7 +123,7 @@ def count_layers(folder: str, modality: str) -> int:
             size = tuple(inputs["input_values"].shape)
             if size != (1, SAMPLE_RATE):
                 found = f"reads a second of sound as {size}"
-                raise InputError(folder, found, f"{expected}, {SAMPLE_RATE} numbers a second")
+                raise InputError(folder, found, f"{expected}, {SAMPLE_RATE} samples per second")
         elif modality == "visual":
             inputs = {"pixel_values": network.pictures(np.zeros((1, 64, 64, 3), np.uint8))}
         else:

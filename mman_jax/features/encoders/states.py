@@ -39,7 +39,7 @@ class Encoder(Extractor):
         if self.frames < 1:
             raise InputError("visual frames", str(self.frames), "1 or more")
         if not 0 < self.rate <= 1000:
-            raise InputError("visual rate", str(self.rate), "frames a second, above 0")
+            raise InputError("visual rate", str(self.rate), "frames per second, above 0")
 
     @property
     def measured_by(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Encoder(Extractor):
 
     @property
     def folder(self) -> str:
-        """Returns the encoder's folder on this machine; its digest must be that of the features."""
+        """Returns the encoder's folder on this machine, after checking its digest."""
         return folders.checked(self.name, self.digest)
 
     def cells(
@@ -93,7 +93,7 @@ class _Batched(Encoder):
         """Yields the readable utterances, with pooled states and the measurement of cells."""
         inputs = {}
         for utterance in utterances:
-            with contextlib.suppress(Exception):  # raised again when it is measured on its own
+            with contextlib.suppress(Exception):  # raised again when it is measured separately
                 inputs[utterance] = self._read(utterance)
         states = self.states(list(inputs.values())) if inputs else []
         for (utterance, x), of_one in zip(inputs.items(), states, strict=True):

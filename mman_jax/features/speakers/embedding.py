@@ -1,4 +1,4 @@
-"""Embeddings of voices: vectors that are close to each other where the same person speaks."""
+"""Embeddings of voices: vectors that are close to each other for the same speaker."""
 
 import functools
 import importlib.util
@@ -19,8 +19,9 @@ STATISTICS = "mfcc"
 
 _TARGET = -30.0  # dB, the level to which Resemblyzer raises quiet sounds
 _FRAMES, _STEP = 160, 77  # frames of a piece and between pieces, as Resemblyzer cuts them
-_COVERED = 0.75  # share of the last piece that must be sound
-# Deviations of a speaker's cepstrum between turns, measured on EMO-DB, and half that of the pitch.
+_COVERED = 0.75  # share of the last piece that must be within the turn
+# Deviations between the turns of a speaker, measured on EMO-DB: of the cepstrum, and half that of
+# the pitch.
 _DEVIATIONS = np.array([2.1, 1.9, 1.5, 1.4, 1.1, 0.8, 0.7, 0.7, 0.6, 0.5, 0.5, 0.5, 0.4, 2.5])
 
 
@@ -29,7 +30,7 @@ class Embedding(NamedTuple):
 
     Attributes:
         of_turns: maps the samples of N turns to vectors [N, D].
-        apart: cosine distance above which voices are of two people; None: it does not tell.
+        apart: cosine distance above which two voices are of different people; None if unknown.
         name: name of the method, for notices.
     """
 

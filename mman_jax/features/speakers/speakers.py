@@ -15,14 +15,14 @@ from mman_jax.features.speakers import embedding
 
 KINDS = "channels, voices, or voices:N for N speakers"
 UNKNOWN = "unknown"
-"""The speaker of a turn in tables, where it is not known."""
+"""Name of unknown speakers in tables."""
 
-_COPY = 0.01  # share of the sound by which channels that are copies of each other may differ
+_COPY = 0.01  # largest relative difference of channels that are copies of each other
 _SHORTEST = round(0.5 * SAMPLE_RATE)  # samples of a turn whose voice can be compared
 
 
 class Speakers(abc.ABC):
-    """A method that finds out who speaks.
+    """A method of finding the speakers of turns.
 
     Attributes:
         notice: a sentence about its limits, or an empty text.
@@ -32,19 +32,19 @@ class Speakers(abc.ABC):
 
     @abc.abstractmethod
     def sounds(self, path: str | Path, track: int = 1) -> dict[str, np.ndarray]:
-        """Reads the sounds of a recording, each [samples] float32, in which turns are found.
+        """Reads the signals of a recording, [samples] float32 by the name of their speaker.
 
-        The keys are the names of the speakers; empty: there may be several.
+        The name is empty if a signal may have several speakers.
 
         Raises:
-            InputError: the recording cannot be read, or does not tell who speaks.
+            InputError: the recording cannot be read, or its channels do not distinguish speakers.
         """
 
     @abc.abstractmethod
     def names(
         self, sounds: Mapping[str, np.ndarray], times: Sequence[tuple[float, float]]
     ) -> list[str]:
-        """Names the speaker of each turn, by the sounds of its recording; empty: not known."""
+        """Returns the speaker of each turn, from the result of `sounds`; empty if unknown."""
 
 
 class Channels(Speakers):
@@ -81,11 +81,11 @@ class Voices(Speakers):
         """Finds the encoder.
 
         Args:
-            count: number of speakers; None: it is found out, which needs an encoder of speakers.
+            count: number of speakers; None: it is estimated, which needs a speaker encoder.
             encoder: see `embedding.find`.
 
         Raises:
-            InputError: the encoder is missing, or cannot tell the number of speakers.
+            InputError: the encoder is missing, or cannot estimate the number of speakers.
         """
         self._count, self._embedding = count, embedding.find(encoder)
         if count is None and self._embedding.apart is None:
@@ -100,7 +100,7 @@ class Voices(Speakers):
     def names(
         self, sounds: Mapping[str, np.ndarray], times: Sequence[tuple[float, float]]
     ) -> list[str]:
-        """Names the clusters of the turns; a turn that is too short is not known."""
+        """Returns the cluster of each turn; empty if the turn is too short."""
         (samples,) = sounds.values()
         turns = [_cut(samples, time) for time in times]
         long = [index for index, turn in enumerate(turns) if len(turn) >= _SHORTEST]
@@ -132,12 +132,12 @@ def find(name: str, encoder: str = "") -> Speakers:
 
 
 def cluster(vectors: np.ndarray, count: int | None, apart: float | None) -> np.ndarray:
-    """Joins N vectors [N, D] to clusters, and returns the number of each vector's cluster, [N] int.
+    """Clusters N vectors [N, D], and returns the cluster number of each, [N] int.
 
     Args:
         vectors: embeddings.
-        count: number of clusters, if there are as many vectors; None: by `apart`.
-        apart: mean cosine distance of two clusters of different speakers.
+        count: number of clusters, at most N; None: it follows from `apart`.
+        apart: mean cosine distance from which two clusters are different speakers.
     """
     if len(vectors) == 1:
         return np.zeros(1, int)

@@ -27,7 +27,7 @@ FEATURE_SETS = {"compare": "IS13", "egemaps": "eGeMAPSv02"}
 """
 
 _SHORTEST = 960  # samples of the longest window
-_HOP, _LENGTH = 0.01, 0.02  # seconds between and of openSMILE's frames
+_HOP, _LENGTH = 0.01, 0.02  # seconds between openSMILE's frames, and of each frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OpenSmile(SpeechExtractor):
         return descriptors(utterance.read_audio())
 
     def apply(self, fitted: Arrays, measured: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns functionals [N, D] float32; `fitted` is a reduction by an earlier version."""
+        """Returns functionals [N, D] float32, reduced if an earlier version fitted a reduction."""
         values = np.stack(measured)
         if not fitted:
             return values
@@ -93,7 +93,7 @@ def functionals(samples: np.ndarray, feature_set: str = "compare") -> np.ndarray
 
 
 def descriptors(samples: np.ndarray) -> np.ndarray:
-    """Computes low-level descriptors [T, 25] float32 of samples, a hundred frames per second.
+    """Computes low-level descriptors [T, 25] float32 of samples, 100 frames per second.
 
     They are those of eGeMAPS (Eyben et al. 2016): loudness, spectrum, pitch, voice quality and
     formants. Pitch and formants are 0 in unvoiced frames.

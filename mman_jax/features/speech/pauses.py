@@ -1,4 +1,4 @@
-"""Segmentation of incoming audio into utterances at pauses."""
+"""Segmentation of streamed audio into utterances at pauses."""
 
 import collections
 import dataclasses
@@ -37,7 +37,7 @@ def cut(
     shortest: float = 0.25,
     longest: float = 20.0,
 ) -> Iterator[Spoken]:
-    """Yields each utterance once the pause after it is long enough; holds only one in memory.
+    """Yields each utterance as soon as the pause after it is long enough, in bounded memory.
 
     Args:
         chunks: [samples] float32 at `SAMPLE_RATE`, of any lengths.
@@ -50,7 +50,7 @@ def cut(
     quiet, least, most = map(round, frames) if all(map(math.isfinite, frames)) else (0, 0, 0)
     if quiet < 1 or not _ONSET <= least < most:
         found = f"pause {pause:g} s, shortest {shortest:g} s, longest {longest:g} s"
-        expected = "0.1 s or more and finite, the longest above the shortest"
+        expected = "finite times of 0.1 s or more, with the longest above the shortest"
         raise InputError("utterances", found, expected)
     before: collections.deque[np.ndarray] = collections.deque(maxlen=_LEAD + _ONSET)
     current: list[np.ndarray] = []  # frames of the current utterance

@@ -25,9 +25,10 @@ _TIMBRE = tuple(f"mfcc_{n}" for n in range(1, _CEPSTRUM + 1))
 
 DESCRIPTORS = (*_EVERYWHERE, *_VOICED, *_TIMBRE)
 """Loudness (a sum over bands of power to the 0.3), energy (dB), change and centre (kHz) of the
-spectrum; where the voice is heard, pitch (semitones above 27.5 Hz), harmonicity (dB), slopes of
-the spectrum below and above 500 Hz (dB per kHz), and its lower over its upper part in two ways
-(dB); and Mel cepstrum, where there is sound. They are 0 where they are unknown."""
+spectrum; where the voice is heard, pitch (semitones above 27.5 Hz), harmonicity (dB), slopes of the
+spectrum below and above 500 Hz (dB per kHz), and two ratios of its lower to its upper part (dB);
+and Mel cepstrum, where there is sound. Unknown values are 0.
+"""
 
 _STATISTICS = ("mean", "deviation", "p5", "p20", "p50", "p80", "p95", "change")
 _TIMING = (
@@ -49,9 +50,9 @@ _SHORTEST = 960  # samples, as with openSMILE
 _HIGHEST = 4000.0  # Hz
 _BANDS = 26
 _LOWEST_PITCH, _HIGHEST_PITCH = 60.0, 500.0
-_OCTAVE = 0.05  # by which a period's strength is reduced for each octave above the shortest one
+_OCTAVE = 0.05  # reduction of a period's strength for each octave above the shortest period
 _STRENGTH = 0.5  # autocorrelation of a voiced frame
-_QUIET = 35.0  # dB below the loud frames, where there is no sound
+_QUIET = 35.0  # dB below the loud frames; quieter frames are silent
 _FLOOR = 1e-10  # power
 
 
@@ -100,7 +101,7 @@ def statistics(samples: np.ndarray) -> np.ndarray:
 
 
 def descriptors(samples: np.ndarray) -> np.ndarray:
-    """Computes `DESCRIPTORS` of samples, [T, D] float64, a hundred frames per second."""
+    """Computes `DESCRIPTORS` of samples, [T, D] float64, 100 frames per second."""
     count = max(1, len(samples) // _HOP)
     padded = np.pad(np.asarray(samples, float), (_PITCH_WINDOW, _PITCH_WINDOW))
     blocks = []

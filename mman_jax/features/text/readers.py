@@ -31,7 +31,7 @@ def read_vectors(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Reads the vectors of some words in one pass, without storing the rest of the file.
 
-    A word of the file is used for its lower-case form, unless the file also has that form.
+    Words are looked up in lower case; a word in another case is used if the file lacks that form.
 
     Args:
         path: A file with the first line `words dimensions`, followed by text or binary data; or
@@ -161,7 +161,7 @@ def _check_word(
 
 
 _Vectors = Iterator[tuple[str, Callable[[], np.ndarray]]]
-"""Words, each with a function that returns its vector."""
+"""Pairs of a word and a function that returns its vector."""
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
@@ -178,7 +178,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[int, int]:
         file.seek(0)
         return 0, len(cells) - 1
     found = f"a first line {b' '.join(cells)[:60]!r}"
-    expected = f"{_VECTORS}: `words dimensions` or a word and its numbers first"
+    expected = f"{_VECTORS}: `words dimensions`, or a word and its numbers, in the first line"
     raise InputError(path, found, expected)
 
 

@@ -17,7 +17,7 @@ _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _TAG = re.compile(r"</?[\w:][^<>]*>|\{\\[^{}]*\}")
 _ENTITY = re.compile(r"&#?\w+;")
 _NOTES = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")  # blocks of WebVTT without words
-_CONTIGUOUS = 0.1  # seconds between rolling captions, and of one that is too short for words
+_CONTIGUOUS = 0.1  # seconds between rolling captions, and of ones too short to be spoken
 
 
 class Words(NamedTuple):
@@ -60,7 +60,7 @@ def read(path: Path) -> list[Words]:
 
 
 def _begins(lines: Sequence[str], position: int) -> bool:
-    """Returns whether a line has the times of a subtitle, or should have."""
+    """Returns whether a subtitle begins in a line, even if its times are invalid."""
     if _TIMES.fullmatch(lines[position]):
         return True
     before = lines[position - 1].strip() if position else ""
@@ -99,10 +99,10 @@ def _spoken(lines: Sequence[str], number: str, followed: bool) -> list[str]:
 
 
 def _repeated(before: Sequence[str], spoken: Sequence[str], seconds: float) -> int:
-    """Counts the first lines of a subtitle that the one before it ends with.
+    """Counts the lines at the start of a subtitle that repeat the end of the previous one.
 
-    A line is not a repetition if it is all that both subtitles have, unless the second one is too
-    short to be spoken.
+    If both subtitles consist of the same single line, it is a repetition only if the second one is
+    too short to be spoken.
     """
     for count in range(min(len(before), len(spoken)), 0, -1):
         if before[-count:] == spoken[:count]:
@@ -123,5 +123,5 @@ def _times(line: str, place: str) -> tuple[float, float]:
         for hours, minutes, seconds, rest in (groups[:4], groups[4:])
     )
     if not start < end:
-        raise InputError(place, f"from {start:g} s to {end:g} s", "an end after a start")
+        raise InputError(place, f"from {start:g} s to {end:g} s", "an end after the start")
     return start, end

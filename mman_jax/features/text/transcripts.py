@@ -29,14 +29,14 @@ def tokens(transcript: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Text(TextExtractor):
-    """Settings of both kinds, all of which a saved extraction lists.
+    """Settings of both kinds of features; a saved extraction lists all of them.
 
     Attributes:
         kind: name of the kind.
         features: K, the number of features.
-        words: number of words of a transcript that the network reads, the first ones.
-        frequent: number of the most frequent words of the vector file that are known in addition to
-            those of training.
+        words: maximum number of words, from the start of a transcript, that the network reads.
+        frequent: number of the vector file's most frequent words to know in addition to those of
+            training.
         epochs: epochs of the network's training.
     """
 
@@ -194,7 +194,7 @@ class TextCNN(nn.Module):
 
         Args:
             inputs: vectors [B, W, E] float32 and a mask [B, W] bool, False on padding.
-            train: whether dropout acts.
+            train: whether dropout is active.
         """
         vectors, mask = inputs
         vectors = jnp.where(mask[..., None], vectors, 0.0)

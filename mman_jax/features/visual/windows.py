@@ -45,7 +45,7 @@ class ResNetWindows(Extractor):
                 found = str(getattr(self, field))
                 raise InputError(f"visual {field}", found, f"{minimum} or more")
         if not 0 < self.rate <= 1000:
-            raise InputError("visual rate", str(self.rate), "frames a second, above 0")
+            raise InputError("visual rate", str(self.rate), "frames per second, above 0")
         if self.crop not in CROPS:
             _box(self.crop)
 
@@ -183,7 +183,7 @@ def crop(frames: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarr
 
 
 def upper_body(frames: np.ndarray) -> tuple[float, float, float, float]:
-    """Locates head, shoulders and chest by the largest face; the full picture if there is no face.
+    """Locates head, shoulders and chest by the largest face; without a face, the full picture.
 
     All frames [F, H, W, 3] uint8 share one box, so that cropping adds no motion. The result is
     left, top, right and bottom as shares of the picture.

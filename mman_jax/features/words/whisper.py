@@ -14,14 +14,14 @@ from mman_jax.features.text.subtitles import Words
 PREFIX = "whisper:"
 
 LEAST = 0.5
-"""Probability below which a word or a language is not known."""
+"""Probability below which a word or a language is unknown."""
 
 _FILES = ("model.bin", "config.json", "tokenizer.json")
 _EXPECTED = f"a folder of Whisper for CTranslate2 ({', '.join(_FILES)})"
-_LONGEST = 28.0  # seconds that are recognised at once, if they hold several turns; Whisper reads 30
+_LONGEST = 28.0  # maximum seconds of several turns that are recognised together; Whisper reads 30
 _NEAR = 0.5  # seconds between a turn and a word that belongs to it
 _SHORTEST = 0.02  # seconds of a word
-_REPEATED = 2.4  # ratio of compression above which a text only repeats itself
+_REPEATED = 2.4  # compression ratio above which a text is a repetition of itself
 
 
 class Recognised(NamedTuple):
@@ -30,7 +30,7 @@ class Recognised(NamedTuple):
     Attributes:
         turns: the words of each turn.
         masked: number of words that are left out because of a low probability.
-        language: code of the language; empty: it is not known, and there are no words.
+        language: code of the language; if empty, it is unknown, and there are no words.
     """
 
     turns: list[list[Words]]
@@ -39,7 +39,7 @@ class Recognised(NamedTuple):
 
 
 class Recogniser:
-    """Whisper, as faster-whisper runs it."""
+    """Whisper, run by faster-whisper."""
 
     def __init__(self, name: str, language: str = "", download: bool = False):
         """Loads the network.
@@ -94,7 +94,8 @@ class Recogniser:
             for first, last, word, known in self._words(_cut(samples, start, end), language):
                 first, last = first + start, last + start
                 middle = (first + last) / 2
-                # Times err by some tenths of a second: words between turns belong to the nearer.
+                # Times are off by some tenths of a second: words between turns belong to the nearer
+                # turn.
                 away = np.maximum(0, np.maximum(ends[:, 0] - middle, middle - ends[:, 1]))
                 nearest = int(away.argmin())
                 if away[nearest] > _NEAR or not word:
@@ -110,7 +111,7 @@ class Recogniser:
         return " ".join(word.words for word in words)
 
     def _language(self, samples: np.ndarray, times: Sequence[tuple[float, float]]) -> str:
-        """Returns the language of the first half minute of speech; empty: not known."""
+        """Returns the language of the first half minute of speech; empty if unknown."""
         if self.language or not times:
             return self.language
         spoken = np.concatenate([_cut(samples, *time) for time in times[:30]])
@@ -142,11 +143,11 @@ def note(recognised: Sequence[Recognised]) -> str:
         >>> note([Recognised([[Words(0.0, 1.0, "well")], []], 1, "en")])
         'words are recognised (language en): 1 of 2 have a probability below 0.5 and are left out'
         >>> note([Recognised([[]], 0, "")])
-        'words are not known: no language has a probability of 0.5 or more'
+        'words are unknown: no language has a probability of 0.5 or more'
     """
     languages = sorted({part.language for part in recognised} - {""})
     if not languages:
-        return f"words are not known: no language has a probability of {LEAST} or more"
+        return f"words are unknown: no language has a probability of {LEAST} or more"
     masked = sum(part.masked for part in recognised)
     total = masked + sum(len(words) for part in recognised for words in part.turns)
     name = f"words are recognised (language {', '.join(languages)})"

@@ -138,7 +138,7 @@ def test_one_array_per_utterance(tmp_path):
     assert corpus.features["speech"].tolist() == [[0, 0], [1, 1], [1, 1]]
     assert corpus.labels.tolist() == [-1] * 3
     name = "Ses01F_impro01_F001.npy"
-    refuses(lambda: read_corpus(tmp_path / name), f"{name}: 2 rows and no lengths")
+    refuses(lambda: read_corpus(tmp_path / name), f"{name}: 2 rows, and no file of lengths")
 
 
 def test_meld_lists_by_hand(tmp_path):

@@ -68,8 +68,8 @@ def test_other_names_of_parts_and_modalities(tmp_path):
 REFUSED = [
     ("mmmo_y_train", np.float32([1, 2, 3]), ["train: y", "3"]),
     ("mmmo_y_train", np.array(["a", "b"]), ["train: y"]),
-    ("mmmo_audio_test", np.ones((1, 5, 2), "f4"), ["test", "words", "as many"]),
-    ("mmmo_audio_test", np.ones((1, 4, 3), "f4"), ["audio", "as many features"]),
+    ("mmmo_audio_test", np.ones((1, 5, 2), "f4"), ["test", "words", "same number"]),
+    ("mmmo_audio_test", np.ones((1, 4, 3), "f4"), ["audio", "as many features in all parts"]),
     ("mmmo_audio_test", np.ones((2, 4, 2), "f4"), ["test: vision", "1 utterances"]),
     ("mmmo_audio_test", np.ones((1, 2), "f4"), ["test: audio", "[N, T, D]"]),
     ("mmmo_vision_test", np.ones((1, 4, 1), "f4"), ["a modality twice"]),

@@ -79,7 +79,7 @@ def test_values_that_are_not_finite_and_utterances_without_frames(tmp_path):
     value["valid"]["audio_lengths"][0] = 0
     corpus = read(tmp_path, value)
     assert corpus.features["speech"][6, 0] == 0
-    assert "speech: 2 values NaN or infinite, taken as 0" in corpus.source_notes
+    assert "speech: 2 values are NaN or infinite, replaced by 0" in corpus.source_notes
     assert corpus.present["speech"].tolist() == [True] * 5 + [False, True, True]
     assert "visual" not in corpus.present
 
@@ -136,7 +136,7 @@ REFUSED = {
     "text": (change("test", "audio", np.array(["a", "b"])), ["test: audio", "<U1"]),
     "a list": (change("test", "audio", [1, 2]), ["test: audio", "a list"]),
     "count": (change("test", "vision", np.zeros((3, 4, 3))), ["test: vision", "3 utterances", "2"]),
-    "width": (change("test", "audio", np.zeros((2, 6, 9))), ["audio", "(2, 6, 9)", "as many"]),
+    "width": (change("test", "audio", np.zeros((2, 6, 9))), ["(2, 6, 9)", "as many features"]),
     "no rows": (lambda v: v | {"valid": {k: a[:0] for k, a in v["valid"].items()}},
                 ["valid", "no utterances"]),
     "no modality": (lambda v: v | {"valid": {"id": []}}, ["valid", "no modality"]),

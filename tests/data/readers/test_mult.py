@@ -94,7 +94,7 @@ def test_empty_rows_and_infinity(tmp_path):
     value["test"]["audio"][0, -1, 0] = -np.inf
     corpus = read(tmp_path, value)
     assert corpus.present["text"].tolist() == [False, *[True] * 7]
-    assert "speech: 1 values NaN or infinite, taken as 0" in corpus.source_notes
+    assert "speech: 1 values are NaN or infinite, replaced by 0" in corpus.source_notes
     assert "text: 1 utterances without it" in corpus.source_notes
 
 
