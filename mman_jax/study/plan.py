@@ -25,7 +25,7 @@ from mman_jax.study.jobs import Job
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.base import Citation
 from mman_jax.systems.estimator import check_network
-from mman_jax.systems.mman import CLSTM_MMA, EARLY, NAME, modality_of, papers
+from mman_jax.systems.mman import CLSTM_MMA, NAME, modality_of, papers, single_towers
 from mman_jax.tasks import Task
 from mman_jax.training.programs import ANSWERS
 from mman_jax.trial import baseline
@@ -168,18 +168,13 @@ def towers(system: ConfigDict, modalities: Sequence[str]) -> dict[str, ConfigDic
 
     Equal towers of several systems get equal configs, and therefore the same `key`.
     """
-    names, network = selected(system.data) or modalities, system.network
+    names = selected(system.data) or modalities
     first, *_ = _stages(system, modalities)
     configs: dict[str, ConfigDict] = {}
-    shared = {name: network[name] for name in ("context", "modality_dropout")}
-    for name in names if "unimodal" in network else ():
-        block = network.unimodal.get(name, network.unimodal.default)
-        settings = shared | {"unimodal": {"default": block.to_dict()}}
+    for name, settings in single_towers(system.network.to_dict(), names).items():
         configs[name] = _tower(system, name, first, settings)
-        configs[name].data.modalities = name
-    early = EARLY.get(network.early.kind) if "early" in network else None
-    if early is not None:
-        configs[early] = _tower(system, early, first, shared | {"early": network.early.to_dict()})
+        if name in names:
+            configs[name].data.modalities = name
     return configs
 
 

@@ -292,6 +292,20 @@ def modality_of(name: str) -> str:
     return "" if name in _PAPERS else name.removeprefix(_CLSTM)
 
 
+def single_towers(
+    settings: Mapping[str, Any], modalities: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Returns the settings of the network of each tower alone, by the tower's name."""
+    shared = {name: settings[name] for name in ("context", "modality_dropout")}
+    towers = {}
+    for name in modalities if "unimodal" in settings else ():
+        block = settings["unimodal"].get(name, settings["unimodal"]["default"])
+        towers[name] = shared | {"unimodal": {"default": block}}
+    if "early" in settings:
+        towers[EARLY[settings["early"]["kind"]]] = shared | {"early": settings["early"]}
+    return towers
+
+
 def network(name: str = NAME) -> dict[str, Any]:
     """Returns the settings of a recipe's network (see `papers`), as a new dict."""
     attention = {"model": 150, "key": 150, "value": 150, "shared": True, "skip": "add"}
