@@ -69,7 +69,7 @@ def read_channels(
 
     Raises:
         InputError: the file is not a clip, is damaged, has no such track, is silent although there
-        are other tracks, ends before `end`, has a gap of over ten minutes, or is too long for
+            are other tracks, ends before `end`, has a gap of over ten minutes, or is too long for
             one array (over four hours).
     """
     resampler = _Resampler(mix)
