@@ -88,13 +88,27 @@ def places(corpus: Corpus, conversations: Indices, count: int) -> tuple[np.ndarr
     These are int32 and bool, for the utterances of the conversations in order; `count` is P.
     """
     chosen = np.asarray(conversations, int)
-    lengths = corpus.lengths[chosen]
-    slots = np.zeros((len(chosen), int(lengths.max(initial=0))), np.int32)
+    every, starts = names(corpus, slice(None)), corpus.offsets[chosen]
+    return places_of(every, starts, corpus.lengths[chosen], count)
+
+
+def places_of(
+    speakers: Sequence[str], starts: np.ndarray, lengths: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of speakers, see `places`, of conversations that may overlap.
+
+    Args:
+        speakers: names of the speakers of all utterances.
+        starts: [B] int64, the first utterance of each conversation.
+        lengths: [B] int64, its number of utterances.
+        count: P.
+    """
+    slots = np.zeros((len(starts), int(lengths.max(initial=0))), np.int32)
     new = np.zeros(slots.shape, bool)
-    speakers, state = names(corpus, slice(None)), begin_places(count, (len(chosen),))
+    state = begin_places(count, (len(starts),))
     for turn in range(slots.shape[1]):
         going = np.flatnonzero(turn < lengths)
-        called = [speakers[i] for i in corpus.offsets[chosen[going]] + turn]
+        called = [speakers[i] for i in starts[going] + turn]
         before = {name: values[going] for name, values in state.items()}
         after, slots[going, turn], new[going, turn] = take_places(before, called)
         for name, values in after.items():

@@ -8,6 +8,7 @@ from mman_jax.report import figures, tables
 from mman_jax.report.document import Block, Figure, Table
 from mman_jax.report.phrases import (
     Results,
+    context_columns,
     count,
     headline,
     identifier,
@@ -186,6 +187,30 @@ def missing(results: Results) -> tuple[Table, ...]:
     )
     head = ("system", "all modalities", *(f"without {name}" for name in modalities))
     return (Table("missing", caption, head, tuple(rows)),)
+
+
+def context(results: Results) -> tuple[Table, ...]:
+    """Builds the table of scores from the last utterances alone, if there are any."""
+    score, rows, cut, head = headline(results), [], (), ()
+    for name, system in results["systems"].items():
+        if columns := context_columns(score, system):
+            head, cells, cut = zip(*columns, strict=True)
+            rows.append((title(results, name), *cells))
+    if not rows:
+        return ()
+    table = Table(
+        "context",
+        f"Test {score.phrase}{score.unit} if a system answers each utterance from the last K "
+        "before it and itself alone, with 95 % intervals.",
+        ("system", *head),
+        (*rows, ("utterances with more before them", *cut)),
+        notes=(
+            "Nothing is trained again: the networks were trained on whole conversations, and start "
+            "anew K utterances before each answer, so one that is trained on single utterances can "
+            "be better than the column “none”.",
+        ),
+    )
+    return (table,)
 
 
 def evidence(results: Results) -> Table:

@@ -47,6 +47,7 @@ def document(results: Results) -> Document:
         "groups": ("Group by group", analyses.by_group),
         "tests": ("Paired tests", analyses.comparisons),
         "positions": (f"{by_position} by position", positions),
+        "context": ("How much context matters", analyses.context),
         "attention": ("Attention", attention),
         "curves": ("Learning curves", curves),
         "seeds": ("Spread over the seeds", seeds),

@@ -83,6 +83,30 @@ def interval(system: Results, key: str) -> Sequence[float]:
     return system["test"][key].get("interval", system["interval"])
 
 
+def context_columns(score: Score, system: Results) -> list[tuple[str, str, str]]:
+    """Writes a system's scores from the last utterances alone: name, score, utterances cut short.
+
+    The last column is the gain of the whole conversation so far. Empty if none was measured, or
+    all test conversations have a single utterance.
+    """
+    within = {size: of for size, of in system.get("context", {}).items() if of["cut"]}
+    if not within:
+        return []
+    columns = [
+        (
+            f"last {size}" if size != "0" else "none",
+            score.write_spread(of["test"][score.key], True),
+            count(of["cut"]),
+        )
+        for size, of in within.items()
+    ]
+    columns.append(("all", score.write_spread(system["test"][score.key], True), ""))
+    if gain := within["0"].get("difference"):
+        ends = span(gain["interval"], score.write_gain)
+        columns.append(("all over none", f"{score.write_gain(gain[score.key])} ({ends})", ""))
+    return columns
+
+
 def interval_note(results: Results, name: str) -> str:
     """Writes what the intervals of a score are over."""
     if "resampled" not in results:

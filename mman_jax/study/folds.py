@@ -110,9 +110,7 @@ def run(
     folder.claim(workdir, stored_config, corpus)
     folders = fold_folders(workdir, list(by_fold))
     todo = [
-        jobs.Job(
-            f"fold {name}", fold_config, folders[name], board_names=board_names, baseline=baseline
-        )
+        jobs.Job(f"fold {name}", fold_config, folders[name], {}, True, board_names, baseline)
         for name, fold_config in by_fold.items()
     ]
     jobs.run(todo, progress, processes, cache)

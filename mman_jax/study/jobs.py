@@ -44,7 +44,7 @@ class Job:
         config: config of the trial.
         folder: folder of the trial.
         towers: folders of the trials that train its towers; empty if the trial trains them.
-        analyse: whether to analyse attention and missing modalities.
+        analyse: whether to analyse attention, missing modalities and the use of context.
         board_names: boards that also show its learning curves.
         baseline: whether to also fit and score the linear baseline.
     """

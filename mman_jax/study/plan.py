@@ -227,7 +227,7 @@ def _plan_fold(
     folders = {system.name: [workdir / "systems" / system.name] for system in systems}
 
     def job(system: System, towers: Mapping[str, pathlib.Path] | None = None) -> Job:
-        title, analyse = f"{prefix}{system.title}", system.group == PAPER
+        title, analyse = f"{prefix}{system.title}", system.group in (PAPER, CITED)
         return Job(title, system.config, folders[system.name][0], towers or {}, analyse)
 
     cited = [job(system) for system in systems if system.trained_apart]

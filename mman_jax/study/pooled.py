@@ -11,7 +11,7 @@ from mman_jax.files.whole import read_json
 from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
 from mman_jax.trial import analysis
-from mman_jax.trial.results import add_intervals, group_scores
+from mman_jax.trial.results import add_intervals, group_scores, of_context
 from mman_jax.trial.stored import read_results
 
 Scores = Mapping[str, Any]
@@ -20,7 +20,7 @@ _SCORED = ("validation", "test")
 _OF_TASK = (
     "classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds",
     "failed", "seconds", "ensemble", "before_refit", "groups", "baseline", "resampled",
-    "towers_mean", "folds",
+    "towers_mean", "folds", "context",
 )  # fmt: skip
 """The fields of a task in `results.json`."""
 
@@ -155,6 +155,10 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
         }
         pooled["baseline_answers"] = answers("baseline_answers", seeds=first)
     add_intervals(task, pooled, pooled)
+    if all(fold.get("context_answers") for fold in trials):
+        sizes = trials[0]["context_answers"]
+        pooled["context_answers"] = {size: answers("context_answers", size) for size in sizes}
+        pooled["context"] = of_context(task, pooled)
     if task.has_probabilities:
         count = len(task.classes)
         pooled["groups"] = group_scores(pooled["answers"], pooled["utterances"], count)

@@ -116,7 +116,7 @@ def _system(
     built = build(network(system.config), wanted, 2)
     headline = from_results(scores).headline.key
     fields = ("validation", "test", "test_oracle", "best_epoch", "towers", "curves", "failed")
-    optional = ("folds", "ensemble", "before_refit", "towers_mean")
+    optional = ("folds", "ensemble", "before_refit", "towers_mean", "context")
     return {
         "title": system.title,
         "group": system.group,

@@ -37,4 +37,5 @@ def run(
     from mman_jax.trial import runner  # takes seconds to import
 
     progress = progress or Progress()
-    return runner.run(config, pathlib.Path(workdir), progress, boards, with_baseline=baseline)
+    folder = pathlib.Path(workdir)
+    return runner.run(config, folder, progress, boards, analyse=True, with_baseline=baseline)

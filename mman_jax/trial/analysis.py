@@ -7,19 +7,21 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from mman_jax.data import batching
+from mman_jax.data import batching, speakers
 from mman_jax.data.scaling import Scaling
-from mman_jax.evaluation import calibration
+from mman_jax.evaluation import calibration, context
 from mman_jax.evaluation.modalities import attention_weights, logits_without, mean_weights
 from mman_jax.inference.model import pieces
 from mman_jax.systems.base import System
+from mman_jax.systems.step import step_seeds
 from mman_jax.tasks import Task
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored, to_json
-from mman_jax.training import mesh
+from mman_jax.training import mesh, processes
 from mman_jax.training.state import Outcome, Snapshot, of_seeds
 from mman_jax.trial import results
 from mman_jax.trial.trial import Trial
+from mman_jax.types import Inputs
 
 NAME = "analysis.json"
 
@@ -127,13 +129,14 @@ def of_task(
     With C targets, answers and labels have a last axis C, and None if a target is not rated.
     `counts` are the tallies of validation and test for the system and each tower, and for the
     `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
-    trained parameters in the last stage. If `looks`, there are `attention` and `missing`.
+    trained parameters in the last stage. If `looks`, there are `attention` and `missing`; and
+    `context_answers` [S, N] by the number of utterances of context, for causal systems that stream.
 
     If there are several processes, all of them must call this.
 
     Args:
         kept: mask [S] bool of the seeds that converged.
-        looks: whether to analyse attention and missing modalities, if there is one task.
+        looks: whether to analyse networks in this way, if there is one task.
     """
     labels, logits = heads[trial.trainer.system.head]["test"]
     finished = of_seeds(snapshot.finished, kept)
@@ -162,10 +165,14 @@ def of_task(
         "trainable": trial.trainer.trainable(snapshot.state.best),
     }
     # Reports of one-vs-rest tasks have only scores.
-    if looks and len(trial.tasks) == 1:
-        params = jax.tree.map(lambda x: np.asarray(x)[kept], snapshot.state.best)
+    if looks and len(trial.tasks) == 1 and trial.trainer.system.learns_by == "gradients":
+        params = jax.tree.map(lambda x: x[kept], processes.gather(snapshot.state.best))
         content["attention"] = _attention(trial, task, params, labels, answers)
         content["missing"] = _missing(trial, task, params, labels)
+        content["context_answers"] = {
+            str(size): scored_answers(task, (labels, shortened), reference)
+            for size, shortened in _within(trial, params, logits).items()
+        }
     return content
 
 
@@ -234,6 +241,32 @@ def _missing(trial: Trial, task: Task, params: Any, labels: np.ndarray) -> dict[
         tallies = [task.tally(task.answers(x, reference), labels, reference) for x in logits]
         scores[modality] = {key: over_seeds(task.score(key, np.stack(tallies)))}
     return scores
+
+
+def _within(trial: Trial, params: Any, logits: np.ndarray) -> dict[int, np.ndarray]:
+    """Returns the logits [S, N, C] of the test part from K utterances of context, by K.
+
+    Empty if the system is not causal, does not stream, or does not read utterances in context.
+    """
+    parts, system = trial.parts, cast(System, trial.trainer.system)
+    in_context = system.in_context and parts.context and parts.cells.vectors
+    if not (in_context and system.causal and system.streams):
+        return {}
+    layout, inputs = parts.layouts["test"], parts.rows["test"].inputs
+    # With a mask for every modality, as of `_missing`, whose compiled function it shares.
+    present = {m: np.ones(inputs.mask.shape, bool) for m in inputs.features} | dict(inputs.present)
+    inputs, params = inputs._replace(present=present), jax.device_put(params)
+    names = speakers.names(parts.corpus, slice(None))
+    ordered = [names[i] for i in parts.corpus.utterances_of(layout.conversations)]
+    options = mesh.compiler_options(jax.default_backend())
+
+    def answer(rows: Inputs) -> np.ndarray:
+        return np.asarray(step_seeds(system, params, rows, options=options).logits)
+
+    return {
+        size: context.logits_within(answer, inputs, layout, logits, size, ordered, system.places)
+        for size in context.SIZES
+    }
 
 
 def calibrated(valid: Answered, test: Answered) -> dict[str, Any]:

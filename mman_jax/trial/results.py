@@ -9,7 +9,7 @@ import numpy as np
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts
 from mman_jax.data.validation import TOLD
-from mman_jax.evaluation import groups, paired
+from mman_jax.evaluation import groups, paired, significance
 from mman_jax.evaluation.groups import PREFIX
 from mman_jax.systems.base import owner
 from mman_jax.tasks import Task, metrics
@@ -93,6 +93,45 @@ def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any
         pair = paired.compare(task, predicted[""], predicted["baseline"], utterances)
         difference = {task.headline.key: pair["difference"], "interval": pair["interval"]}
         scores["baseline"]["difference"] = difference | scores["resampled"]
+
+
+def of_context(task: Task, analyses: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scores the test answers from K utterances of context alone, by K as a text.
+
+    Args:
+        analyses: with `answers`, `utterances` and `context_answers`, see `analysis.of_task`.
+
+    Returns:
+        For each K: `test`, the headline score with its `interval`; `cut`, the number of utterances
+        with more than K before them; and `difference`, how much better the same seeds are with the
+        whole conversation so far. Without intervals if there is a single unit to resample.
+    """
+    labels, key = analyses["utterances"]["label"], task.headline.key
+    whole, rated = task.read_answers(analyses["answers"], labels)
+    resampled = paired.units(analyses["utterances"])
+    sums = paired.by_unit(task, whole, rated, resampled)
+    position, sign = (
+        np.asarray(analyses["utterances"]["position"]),
+        2 * task.headline.higher_is_better - 1,
+    )
+
+    def scored(sums: np.ndarray) -> np.ndarray:
+        """Returns the score [...] of sums [..., 2, *K] from K utterances, and the gain of all."""
+        short, full = np.moveaxis(task.score(key, sums), -1, 0)
+        return np.stack([short, sign * (full - short)], axis=-1)
+
+    scores: dict[str, dict[str, Any]] = {}
+    for size, stored in analyses["context_answers"].items():
+        short = paired.by_unit(task, task.read_answers(stored, labels)[0], rated, resampled)
+        both = np.stack([short, sums], axis=2)
+        per_seed, gains = scored(both.sum(1)).T
+        test, difference = over_seeds(per_seed), {key: float(gains.mean())}
+        scores[size] = {"test": {key: test}, "cut": int((position > int(size)).sum())}
+        if resampled.count > 1:
+            drawn = significance.Resamples(resampled.count).scores(scored, both)
+            test["interval"], difference["interval"] = significance.interval(drawn).T.tolist()
+            scores[size]["difference"] = difference
+    return scores
 
 
 def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:

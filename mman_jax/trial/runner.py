@@ -46,7 +46,7 @@ def run(
             learning curves (`curves`), pictures, checkpoints and the trained model.
         board_names: boards (`boards.WHERE`) that also show the learning curves.
         towers: towers that are already trained; by default the first stage is trained.
-        analyse: whether `analysis.json` also has attention and missing modalities.
+        analyse: whether to also analyse attention, missing modalities and the use of context.
         with_baseline: whether to also fit and score the linear baseline.
     """
     if config.data.folds and not config.data.fold:
@@ -141,6 +141,8 @@ def _train(
         analyses |= answers_and_counts
         seconds["baseline"] = time.monotonic() - began
     results.add_intervals(task, scores, analyses)
+    if analyses.get("context_answers"):
+        scores["context"] = results.of_context(task, analyses)
     params = _best_params(last, converged)
     if turns is not None:
         scores["in_turn"] = analysis.in_turn(last_trial, task, params, turns)

@@ -37,6 +37,26 @@ def test_missing_modalities():
     assert rows[1] == ("MMAN", "62.0 ± 0.5", lower, NONE, lower)
 
 
+def test_scores_by_the_utterances_of_context():
+    results = fake.make()
+    assert analyses.context(results) == ()
+    gain = {"accuracy": 0.02, "interval": [-0.01, 0.05]}
+    results["systems"]["mman"]["context"] = {
+        "0": {
+            "test": {"accuracy": fake.score(0.6) | {"interval": [0.5, 0.7]}},
+            "cut": 1629,
+            "difference": gain,
+        },
+        "1": {"test": {"accuracy": fake.score(0.61)}, "cut": 1598, "difference": gain},
+        "300": {"test": {"accuracy": fake.score(0.62)}, "cut": 0, "difference": gain},
+    }
+    (table,) = analyses.context(results)
+    assert table.head == ("system", "none", "last 1", "all", "all over none")
+    cells = ("60.0 ± 0.5 [50.0, 70.0]", "61.0 ± 0.5", "62.0 ± 0.5")
+    assert table.rows[0] == ("MMAN", *cells, f"+2.00 ({MINUS}1.00 to +5.00)")
+    assert table.rows[1][1:] == ("1629", "1598", "", "")
+
+
 def test_evidence_of_the_synthetic_corpus():
     table = analyses.evidence(fake.make(synthetic=True))
     assert table.caption.startswith("SYNTHETIC")

@@ -137,6 +137,11 @@ def test_results_have_attention_curves_and_missing_modalities(finished):
     assert set(results["missing"]) == {"clstm_lf", "clstm_mma", "mman"}
     for scores in results["missing"].values():
         assert set(scores) == set(tiny.MODALITIES)
+    for name in ("mman", "clstm_lf"):
+        system = results["systems"][name]
+        assert [of["cut"] for of in system["context"].values()] == [
+            sum(p > int(k) for p in results["utterances"]["position"]) for k in system["context"]
+        ]
     curves = results["systems"]["mman"]["curves"]
     assert set(curves) == {*tiny.MODALITIES, "mma", "fusion"}
     assert {len(values) for head in curves.values() for values in head.values()} == {1}

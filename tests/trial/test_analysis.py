@@ -4,14 +4,15 @@ import types
 import jax
 import numpy as np
 
+from mman_jax.data import batching
 from mman_jax.data.cells.utterances import Utterances
 from mman_jax.data.parts import prepare
 from mman_jax.data.readers import npz
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
-from mman_jax.trial import analysis
+from mman_jax.trial import analysis, results
 from mman_jax.trial.trial import prepare_trial
-from tests import tiny
+from tests import gallery, tiny
 
 
 def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path):
@@ -38,6 +39,40 @@ def test_the_report_s_attention_masks_what_is_missing_as_the_model_does(tmp_path
     scored = test[task.labels(parts.corpus)[test] >= 0]
     np.testing.assert_allclose(looked["mean"], weights[scored].mean(0), atol=1e-5)
     assert weights[scored][~there[scored]][:, 0, 1].max() < 1e-6
+
+
+def test_no_context_is_every_utterance_by_itself():
+    parts = prepare(tiny.corpus())
+    system = build(tiny.small("mman").network, list(parts.corpus.dims), 2)
+    params = tiny.params(system, parts.corpus.dims, seeds=2)
+    trial = types.SimpleNamespace(parts=parts, trainer=types.SimpleNamespace(system=system))
+    layout = parts.layouts["test"]
+    alone = parts.cells.rows(layout, parts.scaling, context=False)
+    rows = parts.rows["test"], alone
+    logits, expected = (
+        batching.gather(layout, system.predict_seeds(params, jax.tree.map(np.asarray, x.inputs)), 1)
+        for x in rows
+    )
+    found = analysis._within(trial, params, logits)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    assert np.abs(found[0] - logits).max() > 1e-4
+    trial.parts = dataclasses.replace(parts, context=False)
+    assert analysis._within(trial, params, logits) == {}
+
+
+def test_the_scores_of_all_of_the_context_are_the_trial_s():
+    trial = gallery.finished("classes")
+    analyses, (task,) = trial.analysis, prepare_trial(trial.config).tasks
+    none = [[0] * len(analyses["utterances"]["label"])] * 2
+    analyses["context_answers"] = {"0": none, "100": analyses["answers"]}
+    scores = results.of_context(task, analyses)
+    assert scores["100"]["test"]["accuracy"] == trial.results["test"]["accuracy"]
+    assert scores["100"]["difference"] == {"accuracy": 0, "interval": [0, 0]}
+    assert scores["100"]["cut"] == 0
+    share = np.mean(np.array(analyses["utterances"]["label"]) == 0)
+    means = [of["test"]["accuracy"]["mean"] for of in scores.values()]
+    np.testing.assert_allclose(means[0], share)
+    np.testing.assert_allclose(scores["0"]["difference"]["accuracy"], means[1] - means[0])
 
 
 def test_rows_that_are_scaled_again_are_those_that_the_system_reads():

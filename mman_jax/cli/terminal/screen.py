@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from mman_jax.report.phrases import not_better, units
+from mman_jax.report.phrases import context_columns, not_better, units
 from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, spread
 from mman_jax.training.state import Snapshot
@@ -200,6 +200,10 @@ def detail_tables(scores: Mapping[str, Any]) -> Iterator[Listing]:
         yield _class_table(scores)
     if "calibration" in scores["test"]:
         yield _calibration_table(scores)
+    if columns := context_columns(from_results(scores).headline, scores):
+        head, scored, cut = zip(*columns, strict=True)
+        rows = [("test", *scored), ("utterances with more before them", *cut)]
+        yield "test, by the utterances of context", ("", *head), rows
     for name, compared in scores.get("groups", {}).items():
         yield _group_table(name, compared)
 
