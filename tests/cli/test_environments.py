@@ -10,6 +10,8 @@ from mman_jax.study import jobs
 from mman_jax.trial.progress import Progress
 from tests.children import mman, refused
 
+pytestmark = pytest.mark.e2e
+
 SHORT = ("--config=clstm_text", "--config.train.max_epochs=1", "--config.data.modalities=text")
 
 

@@ -56,6 +56,7 @@ def timed(source, path):
     )
 
 
+@pytest.mark.e2e
 def test_three_modalities_and_other_clips_with_the_same_extraction(tmp_path):
     source = clips.manifest(tmp_path, utterances=2)
     words = timed(source, tmp_path / "words.csv")
@@ -124,6 +125,7 @@ def test_the_split_is_stored_if_something_is_fitted(copied, tmp_path):
     assert raw.dims == {"speech": 88}
 
 
+@pytest.mark.e2e
 def test_unusable_clips_stop_the_command_or_are_left_out(sounds, copied, tmp_path):
     table, flags = copied
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(3000))

@@ -10,6 +10,8 @@ from mman_jax.data.synthetic import process
 from mman_jax.errors import InputError
 from tests.children import mman, refused
 
+pytestmark = pytest.mark.e2e
+
 MODULE = """
 import flax.linen as nn
 import jax.numpy as jnp

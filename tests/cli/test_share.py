@@ -77,6 +77,7 @@ def test_the_card_parses_back_unchanged(place):
     }
 
 
+@pytest.mark.e2e
 def test_a_model_goes_to_the_hub_and_comes_back(place, tmp_path, monkeypatch):
     repositories = {}
     with hub_stub.serve(repositories) as address:

@@ -15,6 +15,8 @@ from tests.inference import trained
 from tests.inference.lines import answered, encoded, utterances
 from tests.robustness import examples
 
+pytestmark = pytest.mark.e2e
+
 COMMAND = "-m experiments.predict --stream --checkpoint="
 
 

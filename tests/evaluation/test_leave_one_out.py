@@ -39,6 +39,7 @@ def test_an_example_has_no_say_in_its_own_answer(examples):
     np.testing.assert_allclose(moved[5], alone.probabilities(far[5:6])[0], atol=1e-9)
 
 
+@pytest.mark.e2e
 def test_without_evidence_it_is_no_better_than_chance_as_shuffles_tell(monkeypatch):
     monkeypatch.setattr(leave_one_out, "_FITS", 80)
     # Of balanced labels far fewer than half are right.

@@ -13,6 +13,7 @@ def work(item):
     return f"{item} is bad" if item.startswith("bad") else None
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_item_that_kills_its_process_is_reported_and_the_others_finish(processes):
     items = ["a", "deadly1", "b", "bad", "c", "deadly2", "d", "e"]

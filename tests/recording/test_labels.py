@@ -28,6 +28,7 @@ def save(path, labels):
     return clips.table(path, rows)
 
 
+@pytest.mark.e2e
 def test_labels_are_learnt_and_turns_predicted_by_the_other_labels(tmp_path):
     random = np.random.default_rng(0)
     sounds = random.normal(0, 1, (12, 88)) + 4 * (np.arange(12) % 2)[:, None]

@@ -14,6 +14,8 @@ from mman_jax.errors import InputError
 from tests.children import run
 from tests.robustness import examples, fuzz, guard, targets
 
+pytestmark = pytest.mark.e2e
+
 MEMORY = 700 << 20
 CASES = {
     "npz": 80, "layouts": 120, "folders": 100, "tables": 50, "csd": 40, "runs": 50, "lines": 50,

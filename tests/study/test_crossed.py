@@ -27,6 +27,7 @@ def run(config, paths, workdir):
     return crossed.run(config, paths, workdir, Screen(quiet=True), command="again")
 
 
+@pytest.mark.e2e
 def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     paths = [folder / "own.npz", folder / "other.npz"]
     found = run(recipe(scale="each"), paths, tmp_path)

@@ -82,6 +82,7 @@ def test_an_interrupted_study_resumes_and_trains_no_fold_twice(finished, tmp_pat
     assert untimed(run(finished.config, tmp_path)) == untimed(finished.results)
 
 
+@pytest.mark.e2e
 def test_folds_in_two_processes_have_the_same_scores(finished, tmp_path):
     assert run(finished.config, tmp_path, processes=2)["test"] == finished.results["test"]
 

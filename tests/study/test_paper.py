@@ -168,6 +168,7 @@ def test_a_finished_study_trains_nothing_and_writes_the_same_bytes(finished, rec
         run(recipe, workdir)
 
 
+@pytest.mark.e2e
 def test_an_interrupted_choice_of_systems_has_the_same_results(
     finished, recipe, tmp_path, monkeypatch
 ):
@@ -215,6 +216,7 @@ def test_an_ablation_is_compared_with_a_trained_baseline_only(recipe):
     assert summary._pairs([every["mman"], every["out_of_fold"]]) == [("out_of_fold", "mman")]
 
 
+@pytest.mark.e2e
 def test_two_processes_have_the_same_scores_and_report_mistakes(finished, recipe, tmp_path):
     workdir, _ = finished
     systems = plan.systems(tiny.recipes_of(recipe), tiny.MODALITIES)

@@ -133,6 +133,7 @@ def test_every_system_is_planned_that_can_be_trained(monkeypatch):
     assert others["rozgic"].startswith("network.system: Rozgic, which learns classes")
 
 
+@pytest.mark.e2e
 def test_cited_systems_are_trained_and_reported_with_those_of_the_paper(corpus_file, tmp_path):
     pytest.importorskip("sklearn", reason="the trees need it: pip install 'mman_jax[svm]'")
     config = gallery.on(corpus_file, tiny.recipe(epochs=1))

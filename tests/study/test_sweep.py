@@ -227,6 +227,7 @@ def test_the_config_that_is_written_is_what_was_found(config, tmp_path):
             assert get_config(name).train.batch == 7
 
 
+@pytest.mark.e2e
 def test_a_whole_sweep_of_a_small_corpus(tmp_path):
     path = gallery.write_corpus(tmp_path, tiny.corpus().select_modalities(["speech"]))
     config = gallery.on(path, tiny.recipe(dropout=0.3, epochs=1))

@@ -25,6 +25,7 @@ def finished(tmp_path_factory):
     return folder / "study"
 
 
+@pytest.mark.e2e
 def test_the_report_tells_errors(finished):
     results = json.loads((finished / "results.json").read_text())
     assert results["classes"] == ["sentiment"]
@@ -67,6 +68,7 @@ def test_errors_by_hand():
     assert by["mae"] == {"x": [0.5, 1.5]}
 
 
+@pytest.mark.e2e
 def test_folds_of_a_target_are_pooled(finished, tmp_path):
     path = finished.parent / "corpus.npz"
     config = gallery.on(path, tiny.recipe(epochs=1), target="sentiment", folds="3")

@@ -66,8 +66,8 @@ OTHERS = {
 }
 
 
-SHORT = ("mman", "dialogue_rnn", "rozgic", "linear")
-"""Systems whose life cycle is not left to the end-to-end tests: with and without speakers."""
+SHORT = ("mman", "rozgic", "linear")
+"""Systems whose life cycle is not left to the end-to-end tests."""
 
 
 def case_of(name):

@@ -13,6 +13,7 @@ from mman_jax.training import processes
 from tests import children
 
 
+@pytest.mark.e2e
 def test_eight_devices():
     """They make every program take longer to compile, so only this process has them."""
     command = [sys.executable, "-m", "pytest", "-o", "addopts=-q --tb=short", "-p", "no:xdist"]

@@ -16,6 +16,8 @@ from tests import gallery, tiny
 from tests.children import run
 from tests.features import clips
 
+pytestmark = pytest.mark.e2e
+
 pytest.importorskip(
     "opensmile", reason="extraction needs openSMILE: pip install 'mman_jax[speech]'"
 )

@@ -238,6 +238,7 @@ def test_divergence_from_the_start_is_an_error_and_the_config_is_stored(corpus_f
     assert stored["train"]["towers"]["learning_rate"]["speech"] == 1e38
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("blank_pictures")
 def test_protocols_of_iemocap(tmp_path):
     # The four classes of the paper are trained in `test_paper`.
