@@ -100,7 +100,8 @@ def inner(corpus: Corpus, split: Split, by: str = "", setting: str = PLACE) -> t
         what = f"{count} groups"
     inside = []
     for name, valid in groups.items():
-        how = f"inside training, by {what}: {name} validates, the {len(groups) - 1} others train"
+        others = f"the other {len(groups) - 1} train" if len(groups) > 2 else "the other trains"
+        how = f"inside training, by {what}: {name} validates, {others}"
         train = np.setdiff1d(among, valid)
         inside.append(Fold(name, _split(corpus, train, valid, among[:0], how)))
     return tuple(inside)

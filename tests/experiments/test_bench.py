@@ -126,7 +126,7 @@ def test_a_watched_command(tmp_path):
 
 def test_seconds_of_a_sweep():
     output = """\
-inside training, by 3 groups: 1 validates, the 2 others train
+inside training, by 3 groups: 1 validates, the other 2 train
 all, trial 1/2: all 1.3012, 30 s; batch=30
 towers, trial 1/2: speech 1.3012, text 1.1000, 12 s; dropout=0.3 hidden=300; dropout=0.3
 towers, trial 2/2: speech 1.2812, text 1.1200 (pruned), 8 s; dropout=0.1 hidden=30; dropout=0.2
