@@ -7,6 +7,7 @@ import pytest
 from mman_jax import testing
 from mman_jax.layers.recurrent import LSTM
 from mman_jax.systems.base import System
+from mman_jax.systems.settings import SPEAKERS
 
 DIMS = {"face": 3, "voice": 2}
 
@@ -21,6 +22,7 @@ class Sound(System):
         features, reset, present = inputs.features, inputs.reset, inputs.present
         x = jnp.concatenate([self.read(m, features[m], present) for m in self.modalities], axis=-1)
         hidden, last = self.remember(self.look(x, reset), reset, state)
+        hidden = self.hear(hidden, inputs)
         hidden = nn.Dropout(self.dropout, deterministic=not self.drops(train))(hidden)
         return {"answer": nn.Dense(self.outputs, name="answer")(hidden)}, last
 
@@ -30,6 +32,9 @@ class Sound(System):
 
     def look(self, x, reset):
         return x
+
+    def hear(self, hidden, inputs):
+        return hidden
 
     def remember(self, x, reset, state):
         return LSTM(4, name="lstm")(x, reset, None, state)
@@ -84,6 +89,28 @@ class KnowsNothing(Sound):
         return jnp.zeros_like(x)
 
 
+class IgnoresSpeakers(Sound):
+    reads = frozenset({SPEAKERS})
+    parties: int = 2
+
+    def who(self, inputs):
+        return jnp.zeros_like(inputs.speakers)
+
+    def hear(self, hidden, inputs):
+        voices = self.param("voices", nn.initializers.ones, (self.parties, 4))
+        return hidden + voices[0 if inputs.speakers is None else self.who(inputs)]
+
+
+class HearsSpeakersAhead(IgnoresSpeakers):
+    def who(self, inputs):
+        return jnp.roll(inputs.speakers, -1, axis=1)
+
+
+class CountsSpeakersInRows(IgnoresSpeakers):
+    def who(self, inputs):
+        return jnp.cumsum(inputs.new_speaker, axis=1) % 2
+
+
 class HasAnotherHead(Sound):
     def __call__(self, inputs, state=None, train=False):
         logits, last = super().__call__(inputs, state, train)
@@ -100,6 +127,9 @@ BROKEN = {
     AlwaysDrops: (testing.check_dropout, "dropout: logits outside training"),
     NeverDrops: (testing.check_dropout, "dropout: logits in training"),
     KnowsNothing: (testing.check_causality, "causality: 'answer' depends on no feature"),
+    IgnoresSpeakers: (testing.check_speakers, "speakers: logits do not depend on them"),
+    HearsSpeakersAhead: (testing.check_speakers, "speakers: logits depend on who speaks later"),
+    CountsSpeakersInRows: (testing.check_packing, "packing"),
 }
 
 

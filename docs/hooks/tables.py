@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator
 import jax
 
 from mman_jax.configs import mman as recipes
+from mman_jax.files.whole import read_json
+from mman_jax.report import published
 from mman_jax.systems import SYSTEMS, build, mman
 from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.settings import PAIR
-from mman_jax.trial import config
+from mman_jax.tasks.score import spread
+from mman_jax.trial import config, results
 
 PAGE = pathlib.Path(__file__).parents[1] / "systems.md"
+MEASURED = PAGE.parents[1] / "experiments/results/mosi_text/results.json"
 SETTINGS = "<!-- settings -->"
 DIMS = {"speech": 100, "visual": 512, "text": 100}
 """Features of each modality of IEMOCAP, in the paper."""
@@ -40,11 +44,14 @@ def systems() -> str:
         "system",
         "source",
         "about",
-        "context",
+        "reads",
         "parameters",
-        "published on IEMOCAP, %",
+        "published, %",
+        "their epoch",
+        "measured here, %",
     )
-    return _table(head, ("---",) * 5 + ("---:",) * 2, _system_rows())
+    lines = ("---",) * 5 + ("---:",) + ("---",) * 2 + ("---:",)
+    return _table(head, lines, _system_rows())
 
 
 def settings() -> str:
@@ -79,6 +86,7 @@ def _system_rows() -> Iterator[tuple[str, ...]]:
     every = [(name, recipes.get_config(name), papers[name]) for name in order]
     cited = {name: system.paper for name, system in SYSTEMS.items() if system.paper}
     every += [(name, config.of(name), paper) for name, paper in cited.items()]
+    measured = read_json(MEASURED)["systems"]
     for name, settings_, paper in every:
         modalities = [m for m in settings_.data.modalities.split(",") if m] or list(DIMS)
         if PAIR in SYSTEMS[settings_.system].reads:
@@ -87,18 +95,14 @@ def _system_rows() -> Iterator[tuple[str, ...]]:
         yield (
             f"`{name}`",
             paper.title,
-            paper.reference or "Pan et al. 2020",
+            paper.reference,
             paper.about,
-            _context(system),
+            published.reads(results.sees(system, "utterances")),
             _parameters(system, {m: DIMS[m] for m in modalities}),
-            (paper.published.get("iemocap") or paper.published.get("iemocap6", ("",)))[0],
+            paper.scores,
+            paper.selection if paper.scores else "",
+            spread(measured[name]["test"]["accuracy"]) if name in measured else "",
         )
-
-
-def _context(system: BaseSystem) -> str:
-    if not system.in_context:
-        return "none"
-    return "utterances before it" if system.causal else "the whole conversation"
 
 
 def _parameters(system: BaseSystem, dims: dict[str, int]) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mman_jax.report import published
 from mman_jax.report.document import Cell, Code, Document, Section, Table
 from mman_jax.report.phrases import count, listed, p_value, span, trained_and_tested, units
+from mman_jax.systems import mman
 from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, percent, spread
 
@@ -20,8 +22,10 @@ def document(results: Mapping[str, Any]) -> Document:
     Args:
         results: results of `study.compared.compare`.
     """
+    known = any(run["sees"] for run in results["runs"])
     sections = (
         Section("scores-section", "Scores", (scores(results),)),
+        *([Section("systems-section", "The systems", (systems(results),))] if known else []),
         Section("tests-section", "Paired tests", (tests(results),)),
         Section("made-section", "How it was made", (Code(results["command"]),)),
     )
@@ -70,6 +74,26 @@ def scores(results: Mapping[str, Any]) -> Table:
         ("trial", "system", "seeds", *(score.label for score in columns)),
         rows,
         words=(0, 1, 2),
+    )
+
+
+def systems(results: Mapping[str, Any]) -> Table:
+    """Builds the table of what each trial's system reads, and of its publication."""
+    rows = []
+    for run in results["runs"]:
+        if not run["sees"]:
+            continue  # a tower, or results of an earlier version
+        # The recipes of MMAN have names of their own, a config may have any.
+        named = run["system"] if run["class"] == mman.NAME else run["class"]
+        year, reads, published_scores, epoch = published.about(named, run["sees"])
+        size = count(run["parameters"])
+        rows.append((run["name"], year, reads, size, published_scores, epoch))
+    return Table(
+        "systems",
+        "The systems. Published scores are of other data, splits, classes and selection.",
+        ("trial", *published.ABOUT[:2], "parameters", *published.ABOUT[2:]),
+        tuple(rows),
+        words=(0, 1, 2, 4, 5),
     )
 
 

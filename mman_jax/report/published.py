@@ -86,7 +86,6 @@ ON_IEMOCAP_CITED = {
     for name, paper in _CITED.items()
     if "iemocap" in paper.published
 }
-ON_IEMOCAP = {name: accuracy for name, (accuracy, _) in TABLE_2.items()} | ON_IEMOCAP_CITED
 """Accuracy of several classes in per cent, as the paper gives it, by the system's name."""
 
 WA_UA = (
@@ -105,9 +104,37 @@ def table_1(protocol: str, name: str, part: str) -> int | None:
     return sum(TABLE_1[part][EMOTIONS.index(emotion)] for emotion in emotions)
 
 
-_CONTEXT = {(False, False): "none", (True, False): "before it", (True, True): "before and after it"}
+_PAPERS = mman.papers(("speech", "visual", "text")) | _CITED
+ABOUT = ("year", "reads", "published, per cent", "their epoch")
+"""Columns about a system, see `about`."""
+
 _FOURS = (*ON_IEMOCAP_CITED, mman.CLSTM_LF, mman.NAME)
 """The systems of Table 4 that can be trained here."""
+
+
+def about(name: str, sees: Results | None) -> tuple[str, str, str, str]:
+    """Writes the year of a system, what it reads, its published scores and their epoch.
+
+    Args:
+        name: name of its config.
+        sees: see `mman_jax.trial.results.sees`; None for results of an earlier version.
+    """
+    paper = _PAPERS.get(name)
+    found = (paper.year, paper.scores or NONE) if paper else (NONE, NONE)
+    epoch = paper.selection if paper and paper.scores else NONE
+    return found[0], reads(sees) if sees else NONE, found[1], epoch
+
+
+def reads(sees: Results) -> str:
+    """Writes what a system reads.
+
+    Examples:
+        >>> reads({"cells": "utterances", "speakers": True, "context": True, "future": False})
+        'utterances, speakers, earlier turns'
+    """
+    what = [sees["cells"], *(["speakers"] if sees.get("speakers") else [])]
+    what += ["earlier turns"] * bool(sees["context"]) + ["later turns"] * bool(sees["future"])
+    return ", ".join(what)
 
 
 def is_comparable(results: Results) -> bool:
@@ -168,12 +195,12 @@ def together(results: Results) -> tuple[Table, ...]:
     for name, system in chosen.items():
         test, compared = system["test"], against.get(name)
         accuracy = spread(test["accuracy"])
-        sees = system.get("sees")
+        year, read, scores, epoch = about(name, system.get("sees"))
         rows.append(
             (
                 system["title"],
-                sees["cells"] if sees else NONE,
-                _CONTEXT[bool(sees["context"]), bool(sees["future"])] if sees else NONE,
+                year,
+                read,
                 count(system["parameters"]["total"]),
                 count(len(test["accuracy"]["per_seed"])),
                 Cell(accuracy, "strong") if test["accuracy"]["mean"] == best else accuracy,
@@ -184,7 +211,8 @@ def together(results: Results) -> tuple[Table, ...]:
                 p_value(compared["p_bootstrap"]) if compared else NONE,
                 seconds(system["seconds"]),
                 milliseconds(system.get("answering")),
-                ON_IEMOCAP.get(name, NONE),
+                scores,
+                epoch,
             )
         )
     table = Table(
@@ -192,14 +220,13 @@ def together(results: Results) -> tuple[Table, ...]:
         f"The paper's systems and those that it cites, all on {place(results)}: one split, the "
         "same features. Scores of the test part in per cent, mean ± deviation over the seeds; in "
         "bold the highest mean.",
-        ("system", "reads", "context", "parameters", "seeds", "accuracy", "95 % interval",
+        ("system", *ABOUT[:2], "parameters", "seeds", "accuracy", "95 % interval",
          "unweighted recall", "weighted F1", "MMAN's lead, points", "p", "seconds to train",
-         "milliseconds an answer", "published, on IEMOCAP"),
+         "milliseconds an answer", *ABOUT[2:]),
         tuple(rows),
-        words=(0, 1, 2),
+        words=(0, 1, 2, 13, 14),
         notes=(
-            "Published accuracies are of other data, splits, classes and selection; the systems of "
-            "Table 3 have no published accuracy of several classes.",
+            "Published scores are of other data, splits, classes and selection.",
             "Systems over words were published for the words of single utterances; here they read "
             "utterances, as in papers about conversations.",
             "Seconds to train include all seeds and towers. The time of an answer is that of one "

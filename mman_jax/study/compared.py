@@ -60,6 +60,9 @@ class Run:
             "name": name,
             "folder": str(self.path),
             "system": self.results["system"],
+            "class": self.results.get("class"),
+            "sees": self.results.get("sees"),
+            "parameters": self.results["parameters"]["total"],
             "modalities": list(self.results["corpus"]["dimensions"]),
             "scaled": self.results["corpus"].get("test", {}).get("scaled"),
             "seeds": {task: scores["seeds"] for task, scores in tasks.items()},
@@ -97,6 +100,7 @@ def read(path: pathlib.Path) -> Run:
         if tower:
             results |= {
                 "system": f"{results['system']}:{tower}",
+                "sees": None,
                 "tasks": {
                     name: _of_tower(task, tower, path) for name, task in results["tasks"].items()
                 },

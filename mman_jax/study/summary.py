@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data import synthetic
-from mman_jax.data.cells import KINDS
 from mman_jax.data.label_names import is_iemocap
 from mman_jax.evaluation import evidence, paired, significance
 from mman_jax.study import pooled
@@ -129,11 +128,7 @@ def _system(
         "seconds": sum(map(_seconds, trials)),
         # The seconds per prediction, if the trial measured them, and the inputs of a prediction.
         **({} if answering is None else {"answering": answering / len(scores["answers"][0])}),
-        "sees": {
-            "cells": cells,
-            "context": KINDS[cells].vectors and built.in_context,
-            "future": not built.causal,
-        },
+        "sees": results.sees(built, cells),
         "seeds": scores["seeds"],
         "answers": scores["answers"],
         "attention": scores.get("attention"),

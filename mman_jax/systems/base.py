@@ -51,6 +51,14 @@ class Stage:
     reads: str = ""
 
 
+_SCORES = {
+    "iemocap": "IEMOCAP, accuracy",
+    "binary4": "IEMOCAP, happy, sad, neutral and angry against the rest",
+    "iemocap6": "IEMOCAP, weighted F1 of six classes",
+    "meld7": "MELD, weighted F1",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Citation:
     """The publication of a system, for tables and pages.
@@ -59,10 +67,10 @@ class Citation:
         title: name of the system.
         about: one line on its distinguishing feature.
         reference: authors and year.
-        published: accuracies in per cent as cited, by protocol: `iemocap` (one multi-class
-            accuracy), `binary4` (happy, sad, neutral, angry, each against the rest), `iemocap6`
-            (weighted F1 of six classes, with how the epoch was selected); and `parameters` in
-            millions.
+        published: scores in per cent as cited: `iemocap` (accuracy of several classes), `binary4`
+            (accuracies of happy, sad, neutral, angry, each against the rest), `iemocap6` and
+            `meld7` (weighted F1 of six and of seven classes); and `parameters` in millions.
+        selection: how the epoch of the published scores was selected.
         cited_as: title in the table that cites it, if it differs from `title`.
         by_name: whether comparisons train it only if the user names it.
     """
@@ -73,6 +81,18 @@ class Citation:
     published: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     cited_as: str = ""
     by_name: bool = False
+    selection: str = "not stated"
+
+    @property
+    def year(self) -> str:
+        """The year of the publication; empty if there is none."""
+        return self.reference[-4:]
+
+    @property
+    def scores(self) -> str:
+        """The published scores in words, each with its corpus; empty if there are none."""
+        named = {_SCORES[name]: of for name, of in self.published.items() if name in _SCORES}
+        return "; ".join(f"{', '.join(of)} ({name})" for name, of in named.items())
 
 
 class BaseSystem(Configurable):

@@ -69,6 +69,7 @@ class BcLSTM(System):
         "bi-directional LSTMs in two levels; sees later utterances",
         "Poria et al. 2017",
         {"iemocap": ("71.59",)},
+        selection="the last, in the public code",
     )
 
     hidden: Size = 300

@@ -36,11 +36,12 @@ _MMA: dict[str, tuple[str, ...]] = {"iemocap": ("71.66",), "parameters": ("1.27"
 _MMA |= {"binary4": ("92.15", "82.93", "76.99", "93.32")}
 _MMAN: dict[str, tuple[str, ...]] = {"iemocap": ("73.94",), "parameters": ("4.39",)}
 _MMAN |= {"binary4": ("92.68", "83.14", "75.61", "92.90")}
+_SOURCE = "Pan et al. 2020"
 _PAPERS = {
-    CLSTM_EF: Citation("cLSTM-EF", "modalities concatenated", "", _EF),
-    CLSTM_LF: Citation("cLSTM-LF", "a tower a modality, fused by a cLSTM", "", _LF),
-    CLSTM_MMA: Citation("cLSTM-MMA", "the attention tower alone", "", _MMA),
-    NAME: Citation("MMAN", "all towers, frozen under a dense fusion", "", _MMAN),
+    CLSTM_EF: Citation("cLSTM-EF", "modalities concatenated", _SOURCE, _EF),
+    CLSTM_LF: Citation("cLSTM-LF", "a tower a modality, fused by a cLSTM", _SOURCE, _LF),
+    CLSTM_MMA: Citation("cLSTM-MMA", "the attention tower alone", _SOURCE, _MMA),
+    NAME: Citation("MMAN", "all towers, frozen under a dense fusion", _SOURCE, _MMAN),
 }
 
 CLAIMS = (
@@ -277,7 +278,9 @@ def papers(modalities: Sequence[str]) -> dict[str, Citation]:
     unimodal = {}
     for m in modalities:
         published = _SPEECH if m == "speech" else {}
-        unimodal[f"{_CLSTM}{m}"] = Citation(f"cLSTM-{m.capitalize()}", f"{m} alone", "", published)
+        unimodal[f"{_CLSTM}{m}"] = Citation(
+            f"cLSTM-{m.capitalize()}", f"{m} alone", _SOURCE, published
+        )
     return unimodal | _PAPERS
 
 

@@ -68,6 +68,7 @@ class MulT(System):
         "Tsai et al. 2019",
         {"binary4": ("90.7", "86.7", "72.4", "87.4")},
         cited_as="MulT, the paper's “MuT”",
+        selection="lowest validation loss",
     )
 
     reads = frozenset({SEVERAL, FRAMES})

@@ -48,6 +48,7 @@ class Rozgic(Estimator):
         "trees of support vector machines; no context",
         "Rozgic et al. 2012",
         {"iemocap": ("69.4",)},
+        selection="no epochs",
     )
     needs = ("sklearn", "svm")
 

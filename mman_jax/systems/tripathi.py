@@ -64,6 +64,7 @@ class Tripathi(System):
         "dense layers, concatenated; no context",
         "Tripathi and Beigi 2018",
         {"iemocap": ("71.04",)},
+        selection="best of 20 on the test session",
     )
 
     units: Size = 256

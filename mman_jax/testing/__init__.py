@@ -22,6 +22,7 @@ from mman_jax.testing.systems import (
     check_packing,
     check_padding,
     check_shapes,
+    check_speakers,
     check_stages,
     check_streaming,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "check_padding",
     "check_reader",
     "check_shapes",
+    "check_speakers",
     "check_stages",
     "check_streaming",
     "check_system",
@@ -50,7 +52,8 @@ __all__ = [
 
 CHECKS = (
     *(check_shapes, check_dropout, check_stages, check_padding, check_packing, check_causality),
-    *(check_streaming, check_missing_modalities, check_gradients, check_life_cycle),
+    *(check_streaming, check_speakers, check_missing_modalities, check_gradients),
+    check_life_cycle,
 )
 """The checks of networks that `check_system` runs, in order."""
 

@@ -101,9 +101,13 @@ class Case:
         seed: int = 0,
         method: str = "__call__",
         mask: Array = REAL,
+        spoken: tuple[Array, ...] = (),
     ) -> tuple[dict[str, np.ndarray], Any]:
-        """Calls a method of the system outside training, and returns its results."""
-        inputs = Inputs(features, mask, reset, present or {})
+        """Calls a method of the system outside training, and returns its results.
+
+        `spoken` are the fields `speakers` and `new_speaker` of the inputs, by default `speakers`.
+        """
+        inputs = Inputs(features, mask, reset, present or {}, *(spoken or self.speakers))
         return jax.tree.map(np.asarray, self.apply(self.params, inputs, state, seed, method=method))
 
     @in_standard_numbers
@@ -111,16 +115,22 @@ class Case:
         self, features: Mapping[str, Array], present: Mapping[str, Array], seed: int = 0
     ) -> tuple[np.ndarray, dict[str, np.ndarray], Any, dict[str, np.ndarray]]:
         """Returns the loss and logits in training, and gradients by parameters and features."""
-        inputs = Inputs(features, REAL, RESET, present, *self._speakers())
+        inputs = Inputs(features, REAL, RESET, present, *self.speakers)
         (loss, logits), by = self._gradients(self.params, features, inputs, seed)
         return jax.tree.map(np.asarray, (loss, logits, *by))
 
-    def _speakers(self) -> tuple[np.ndarray, np.ndarray] | tuple[()]:
-        """Returns two speakers who take turns, if the system reads speakers."""
+    @functools.cached_property
+    def speakers(self) -> tuple[np.ndarray, ...]:
+        """The slots [B, U] int32 of speakers, and where these are new; empty if not read.
+
+        In each conversation two speakers take turns, and a stranger takes the slot of the first at
+        the fifth utterance, as if there were no others.
+        """
         if not self.system.places:
             return ()
-        second = np.pad(RESET, ((0, 0), (1, 0)))[:, :-1]
-        return np.broadcast_to(np.arange(CELLS, dtype=np.int32) % 2, RESET.shape), RESET | second
+        turn = np.arange(CELLS) - np.maximum.accumulate(np.where(RESET, np.arange(CELLS), 0), 1)
+        slots = turn % min(2, self.system.places)
+        return slots.astype(np.int32), (turn == slots) | (turn == 4)
 
     @in_standard_numbers
     def jacobians(self) -> dict[str, dict[str, np.ndarray]]:
@@ -128,7 +138,8 @@ class Case:
         weights = np.float32(np.random.default_rng(self.seed).normal(size=self.outputs))
 
         def weighted(features):
-            logits, _ = self.apply(self.params, Inputs(features, REAL, RESET, {}), None, 0)
+            inputs = Inputs(features, REAL, RESET, {}, *self.speakers)
+            logits, _ = self.apply(self.params, inputs, None, 0)
             return {head: logits[head] @ weights for head in self.heads}
 
         return jax.tree.map(np.asarray, jax.jit(jax.jacrev(weighted))(self.draw()))
@@ -194,7 +205,7 @@ def training_settings(case: Case) -> dict[str, Any]:
 
 def check_shapes(case: Case) -> None:
     """Requires logits [B, U, C] float32 of every head of every stage."""
-    inputs = Inputs(case.draw(), REAL, RESET, {})
+    inputs = Inputs(case.draw(), REAL, RESET, {}, *case.speakers)
     for train in (False, True):
         apply = functools.partial(case.apply, train=train)
         outputs, state = jax.eval_shape(apply, case.params, inputs, None, 0)
@@ -249,8 +260,8 @@ def check_padding(case: Case) -> None:
     present = {m: np.pad(x, ((0, 0), (0, 2))) for m, x in present.items()}
     reset = np.pad(RESET, ((0, 0), (0, 2)))
     reset[1, CELLS] = True  # padding starts here
-    mask = np.pad(REAL, ((0, 0), (0, 2)))
-    logits, _ = case.predict(longer, reset, present, mask=mask)
+    mask, *spoken = (np.pad(x, ((0, 0), (0, 2))) for x in (REAL, *case.speakers))
+    logits, _ = case.predict(longer, reset, present, mask=mask, spoken=tuple(spoken))
     after = {head: x[:, :CELLS][REAL] for head, x in logits.items()}
     case.require_close(after, before[-1], "padding", "its amount changes logits")
 
@@ -267,7 +278,10 @@ def check_packing(case: Case) -> None:
         reset = np.zeros(RESET.shape, bool)
         reset[:, 0] = reset[:, length : length + 1] = True
         mask = np.broadcast_to(np.arange(CELLS) < length, reset.shape)
-        alone, _ = case.predict(features, reset, present, mask=mask)
+        spoken = tuple(map(np.zeros_like, case.speakers))
+        for values, of_row in zip(spoken, case.speakers, strict=True):
+            values[0, :length] = of_row[here]
+        alone, _ = case.predict(features, reset, present, mask=mask, spoken=spoken)
         actual = {head: x[0, :length] for head, x in alone.items()}
         expected = {head: x[here] for head, x in packed.items()}
         problem = "logits depend on other conversations of the batch"
@@ -316,13 +330,32 @@ def check_streaming(case: Case) -> None:
     for u in range(CELLS):
         features, present = ({m: x[:, u : u + 1] for m, x in values.items()} for values in rows)
         reset, mask = RESET[:, u : u + 1] & (u > 0), REAL[:, u : u + 1]
-        logits, state = case.predict(features, reset, present, state, mask=mask)
+        spoken = tuple(x[:, u : u + 1] for x in case.speakers)
+        logits, state = case.predict(features, reset, present, state, mask=mask, spoken=spoken)
         old, new = (jax.tree.map(lambda x: (x.shape, x.dtype), x) for x in (last, state))
         case.require(old == new, "streaming", "the state changes its structure, shapes or dtypes")
         streamed = {head: x[REAL[:, u], 0] for head, x in logits.items()}
         at_once = {head: x[REAL[:, u], u] for head, x in expected.items()}
         problem = f"logits of utterance {u} differ from those of the full row"
         case.require_close(streamed, at_once, "streaming", problem)
+
+
+def check_speakers(case: Case) -> None:
+    """Requires logits to depend on who speaks, if it is read, and none on who speaks later.
+
+    The other checks of such a system have several speakers as well, one of them a stranger.
+    """
+    if case.system.places < 2:
+        return
+    features, steps, (slots, new) = case.draw(), np.arange(CELLS), case.speakers
+    one = np.zeros_like(slots), RESET
+    later = np.where(steps < 3, slots, 0), np.where(steps < 3, new, RESET)
+    logits, alone, changed = (case.predict(features, spoken=x)[0] for x in ((), one, later))
+    differ = not np.allclose(logits[case.system.head][REAL], alone[case.system.head][REAL])
+    case.require(differ, "speakers", "logits do not depend on them")
+    if case.system.causal:
+        actual, expected = ({h: x[:, :3] for h, x in of.items()} for of in (changed, logits))
+        case.require_close(actual, expected, "speakers", "logits depend on who speaks later")
 
 
 def check_missing_modalities(case: Case) -> None:

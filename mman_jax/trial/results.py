@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from mman_jax.data.cells import KINDS
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts
 from mman_jax.data.validation import TOLD
 from mman_jax.evaluation import groups, paired, significance
 from mman_jax.evaluation.groups import PREFIX
-from mman_jax.systems.base import owner
+from mman_jax.systems.base import BaseSystem, owner
 from mman_jax.tasks import Task, metrics
 from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored
@@ -194,6 +195,16 @@ def of_corpus(parts: Parts, labels: Mapping[str, np.ndarray] | None, task: Task)
         "split": parts.split.how,
         "parts": sizes,
     }
+
+
+def sees(system: BaseSystem, cells: str) -> dict[str, Any]:
+    """Describes what a prediction is computed from: the kind of cells and the turns that it sees.
+
+    Returns:
+        `cells`; and whether it reads `speakers`, other turns (`context`) and later ones (`future`).
+    """
+    context, future = KINDS[cells].vectors and system.in_context, not system.causal
+    return {"cells": cells, "context": context, "future": future, "speakers": system.places > 0}
 
 
 def parameters(params: Mapping[str, Any], heads: Iterable[str]) -> dict[str, int]:

@@ -223,6 +223,8 @@ def _summary(trial: Trial, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "seeds": trial.seeds,
         "row_order": "one for all seeds" if trial.trainer.streamed else "each seed's own",
         "parameters": first["parameters"],
+        "class": trial.config.system,
+        "sees": results.sees(trial.trainer.system, trial.parts.cells.kind),
         **folder.provenance(),
     }
     by_task = {

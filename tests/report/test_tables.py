@@ -107,15 +107,16 @@ def test_cited_systems_next_to_the_paper_s():
     (table,) = published.together(results)
     assert len(table.rows) == 9
     cells = row(table, "MulT")
-    assert cells[:4] == ["words", "none", count(mman["parameters"]["total"]), "2"]
-    assert cells[-5:] == ["+3.10", "0.020", "70", "12.5", NONE]
+    assert cells[:4] == ["2019", "words", count(mman["parameters"]["total"]), "2"]
+    binary = "90.7, 86.7, 72.4, 87.4 (IEMOCAP, happy, sad, neutral and angry against the rest)"
+    assert cells[-6:] == ["+3.10", "0.020", "70", "12.5", binary, "lowest validation loss"]
     cells = row(table, "bc-LSTM")
-    assert cells[:2] == ["utterances", "before and after it"]
-    assert cells[-5:] == [NONE, NONE, "70", "0.210", "71.59"]
-    assert row(table, "cLSTM-MMA")[-5:-3] == [NONE, NONE]  # it is compared with another system
+    assert cells[:2] == ["2017", "utterances, earlier turns, later turns"]
+    assert cells[-6:-1] == [NONE, NONE, "70", "0.210", "71.59 (IEMOCAP, accuracy)"]
+    assert row(table, "cLSTM-MMA")[-6:-4] == [NONE, NONE]  # it is compared with another system
     cells = row(table, "cLSTM-LF")  # of a version that did not store what it sees
-    assert cells[:2] == [NONE, NONE]
-    assert cells[-5:-3] == ["+2.16", "< 0.001"]
+    assert cells[:2] == ["2020", NONE]
+    assert cells[-6:-4] == ["+2.16", "< 0.001"]
     assert row(published.cited(results), "bc-LSTM, here")[0] == "62.0 ± 0.5"
 
 

@@ -100,6 +100,21 @@ def test_a_run_is_compared_with_its_tower_and_with_the_baseline(three):
     assert str(wrong) in error.value.place
 
 
+def test_what_the_systems_read_and_their_publications(three):
+    sees = {"cells": "utterances", "context": True, "future": True, "speakers": True}
+    change(three[0] / "results.json", **{"class": "sdt"}, sees=sees)
+    found = compared.compare(three, command="again")
+    ((name, year, reads, size, scores, epoch),) = comparison.systems(found).plain
+    assert (name, year, epoch) == ("right", "2024", "best on the test part")
+    assert reads == "utterances, speakers, earlier turns, later turns"
+    assert "74.08 (IEMOCAP, weighted F1 of six classes)" in scores
+    assert size == str(found["runs"][0]["parameters"])
+    sections = [section.name for section in comparison.document(found).sections]
+    assert "systems-section" in sections
+    plain = comparison.document(compared.compare(three[1:])).sections
+    assert "systems-section" not in [section.name for section in plain]
+
+
 def test_the_order_of_utterances_changes_nothing(tmp_path):
     answers = [[0, 1, 1, 0], [0, 0, 0, 1], [1, 1, 0, 0]]
     same = [trial(tmp_path / "a", answers), trial(tmp_path / "b", answers, order=(2, 0, 3, 1))]
