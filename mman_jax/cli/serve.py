@@ -1,13 +1,14 @@
 """Serve a run over HTTP: `mman serve --checkpoint=DIR --port=8000`.
 
-DIR is the folder of a finished run. `POST /conversations/ID/utterances` with `{"features":
-{"speech": [...], "text": [...]}}` predicts the next utterance of a conversation. If the run's
-corpus was made by `mman extract`, the body may be a recording instead (type `audio/wav`;
-`?transcript=` has the words), and the WebSocket `/conversations/ID/sound` takes a microphone's
-stream. `DELETE /conversations/ID` forgets a conversation; `GET /health`, `/metrics` (for
-Prometheus) and `/docs` describe the service. Utterances of different conversations that wait at the
-same time are predicted in one step. At SIGTERM the service answers the requests that have arrived,
-and exits. `--words=whisper:FOLDER` recognises the words of sound that comes without a transcript.
+DIR is the folder of a finished run. `POST /conversations/ID/utterances` with
+`{"features": {"speech": [...], "text": [...]}}` predicts the next utterance of a conversation. If
+the run's corpus was made by `mman extract`, the body may be a recording instead (`curl -F
+file=@talk.mp3`), the WebSocket `/conversations/ID/sound` takes a microphone's stream, and the start
+page shows a recording as `mman look` does. `DELETE /conversations/ID` forgets a conversation; `GET
+/health`, `/metrics` (for Prometheus) and `/docs` describe the service. Utterances of different
+conversations that wait at the same time are predicted in one step. At SIGTERM the service answers
+the requests that have arrived, and exits. `--words=whisper:FOLDER` recognises the words of sound
+that comes without a transcript.
 Needs the extra `serve`, for sound also `listen`, and for its words `words`.
 """
 
@@ -25,6 +26,7 @@ from mman_jax.features.speech import pauses
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.lock import alone
 from mman_jax.inference.answerer import Answerer
+from mman_jax.recording import page, turns
 from mman_jax.service import access, web
 from mman_jax.service.audio import AudioInput
 from mman_jax.service.batcher import Batcher
@@ -73,6 +75,7 @@ def main() -> None:
     audio = _audio_input(workdir, answerer, recogniser)
     if recogniser and not audio:
         raise InputError("--words", "given for a run that takes no sound", "no --words")
+    site = _site(audio, answerer, bool(token))
     path = pathlib.Path(_STATE.value) if _STATE.value else None
     with alone(path, inside=False) if path else contextlib.nullcontext():
         bound = web.bind(_HOST.value, _PORT.value)
@@ -93,7 +96,20 @@ def main() -> None:
                 signal.signal(number, lambda *_: stop())
             print(f"serving at {url}, described at {url}/docs", flush=True)
 
-        web.serve(web.make(batcher, audio, token, _ORIGIN.value), batcher, bound, began)
+        web.serve(web.make(batcher, audio, token, _ORIGIN.value, site), batcher, bound, began)
+
+
+def _site(audio: AudioInput | None, answerer: Answerer, token: bool) -> web.Site | None:
+    """Returns the pages of recordings; None if the run takes no sound, or learnt targets."""
+    if not audio or not answerer.models[0].task.has_probabilities:
+        return None
+    calibrated = any(model.temperature != 1 for model in answerer.models)
+
+    def look(path: pathlib.Path) -> str:
+        found = turns.find(path, (), answerer, audio.extraction, audio.recogniser)
+        return page.render(path, found, answerer.classes, calibrated)
+
+    return web.Site(page.render_start(token), look)
 
 
 def _audio_input(

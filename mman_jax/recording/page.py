@@ -24,7 +24,7 @@ _FRAME = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; media-src data:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:{connect}">
 <title>{title}</title>
 <style>{style}</style>
 </head>
@@ -53,6 +53,15 @@ page.</b></small></p>
 <footer>{use}</footer>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>"""
+_START = """<p>Drop a recording here, choose one, or speak. It is sent to this service, which
+returns a page and does not keep the recording.</p>
+{token}<p class="drop">
+<input type="file" id="file" accept="audio/*,video/*" aria-label="Recording">
+<button id="speak">Speak</button></p>
+<p id="about" role="status"></p>
+<footer>{use} <a href="docs">The routes of this service</a></footer>
+<script>{script}</script>"""
+_TOKEN = '<p><label>Token: <input id="token" type="password"></label></p>\n'
 _COMPARED = (
     "Each turn shows how it sounded and, if there are pictures, looked, compared with this "
     "recording's median turn."
@@ -145,6 +154,14 @@ def render(
     return _framed(path.name, body)
 
 
+def render_start(token: bool) -> str:
+    """Returns the page from which a service gets recordings; `token`: whether it asks for one."""
+    body = _START.format(
+        token=_TOKEN if token else "", use=html.escape(answerer.USE), script=_asset("start.js")
+    )
+    return _framed("Look at a recording", body, "; connect-src 'self'")
+
+
 def render_index(
     index: pathlib.Path, pages: Mapping[pathlib.Path, Sequence[Turn]], failed: Mapping[str, str]
 ) -> str:
@@ -184,9 +201,10 @@ def _about(classes: Sequence[str], calibrated: bool, scores: LeaveOneOut | None)
     return f"{_WITH} {_CALIBRATED if calibrated else _UNCALIBRATED}"
 
 
-def _framed(title: str, body: str) -> str:
-    """Returns a page with a title (text) and a body (HTML)."""
-    return _FRAME.format(title=html.escape(title), style=_asset("page.css"), body=body)
+def _framed(title: str, body: str, connect: str = "") -> str:
+    """Returns a page with a title (text) and a body (HTML); `connect` is what it may load."""
+    title = html.escape(title)
+    return _FRAME.format(title=title, style=_asset("page.css"), body=body, connect=connect)
 
 
 def _asset(name: str) -> str:

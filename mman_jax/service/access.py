@@ -10,7 +10,7 @@ from mman_jax.errors import InputError
 
 Headers = Mapping[bytes, bytes]
 
-_OPEN = ("/health",)
+_OPEN = ("/", "/health")
 _ORIGIN = re.compile(r"null|([a-z][a-z0-9+.-]*)://[a-z0-9.-]+(:\d+)?|\w+://\[[0-9a-f:]+\](:\d+)?")
 _PORTS = {"http": ":80", "https": ":443"}
 _PREFLIGHT = [

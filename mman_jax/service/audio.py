@@ -1,12 +1,12 @@
-"""Audio over HTTP: recordings of single utterances, and microphone streams."""
+"""Audio over HTTP: recordings and microphone streams."""
 
 import asyncio
 import concurrent.futures
 import pathlib
 import queue
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from mman_jax.features.speech import pauses
 from mman_jax.features.speech.pauses import Spoken
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import listening
-from mman_jax.service.batcher import Batcher
-from mman_jax.service.requests import Refused
+from mman_jax.service.batcher import Batcher, Reply
+from mman_jax.service.requests import Recording, Refused, read_number
+
+Result = TypeVar("Result")
 
 LONGEST_MESSAGE = 1 << 16
 """Bytes of a WebSocket message: two seconds of sound."""
@@ -29,48 +31,99 @@ _BEHIND = 100  # messages of one microphone that wait to be cut
 
 
 class AudioInput:
-    """Measures sound as training did, one utterance after another in a separate thread."""
+    """Measures sound as training did, one utterance after another in a separate thread.
+
+    Attributes:
+        extraction: the model's feature extraction, of which speech and text are used.
+        recogniser: finds words that come without a transcript; None: there are none.
+    """
 
     def __init__(self, extraction: Extraction, recogniser: Recogniser | None = None):
         """Creates the input, which uses only speech and text of the model's feature extraction.
 
         The recogniser, if there is one, finds words that come without a transcript.
         """
-        self._extraction, self._recogniser = extraction, recogniser
+        self.extraction, self.recogniser = extraction, recogniser
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
         self._microphones = self._recordings = 0
 
-    async def measure(
-        self, recording: Callable[[], Awaitable[bytes]], transcript: str
-    ) -> dict[str, np.ndarray]:
-        """Returns the features of one utterance.
+    async def run(
+        self,
+        recording: Callable[[], Awaitable[Recording]],
+        work: Callable[[pathlib.Path, Mapping[str, str]], Result],
+    ) -> Result:
+        """Returns the result of work on the file of a recording and on the fields of its form.
 
-        `recording` returns the content of a file that ffmpeg reads; it is not called if the request
-        is refused, because too many recordings wait.
+        `recording` reads the request; it is not called if the request is refused, because too many
+        recordings wait.
         """
         if self._recordings >= _RECORDINGS:
             raise Refused(429, f"{_RECORDINGS} recordings wait to be measured; try again later")
         self._recordings += 1
         try:
-            measured = self._pool.submit(self._of_file, await recording(), transcript)
-            return await asyncio.wrap_future(measured)
+            result = self._pool.submit(_in_file, await recording(), work)
+            return await asyncio.wrap_future(result)
         finally:
             self._recordings -= 1
 
-    def _of_file(self, recording: bytes, transcript: str) -> dict[str, np.ndarray]:
-        with tempfile.TemporaryDirectory(prefix="mman_jax_") as folder:
-            path = pathlib.Path(folder) / "recording"
-            path.write_bytes(recording)
-            try:
-                samples = media.read_audio(path)
-            except InputError as error:
-                raise InputError("body", str(error).replace(f"{path}: ", "")) from error
-        return self._features(samples, transcript)
+    async def answer(
+        self,
+        recording: Callable[[], Awaitable[Recording]],
+        batcher: Batcher,
+        conversation: str,
+        given: Mapping[str, str],
+    ) -> Reply:
+        """Answers a recording, which is an utterance or several turns of a conversation.
+
+        Args:
+            recording: see `run`.
+            batcher: answers the utterances.
+            conversation: their conversation.
+            given: `transcript`, `speaker`, `utterance` (the number of the first one) and `turns`
+                (`true` or `false`), which the fields of a form replace. By default, a recording
+                without transcript has several turns if it is longer than `pauses.LONGEST`.
+        """
+        fields: dict[str, str] = dict(given)
+
+        def measure(path: pathlib.Path, of_form: Mapping[str, str]) -> Any:
+            fields.update(of_form)
+            return read_number(fields.get("utterance")), self._utterances(path, fields)
+
+        number, utterances = await self.run(recording, measure)
+        turns: list[dict[str, Any]] = []
+        for n, (spoken, features) in enumerate(utterances):
+            count = None if number is None else number + n
+            reply = await batcher.ask(conversation, features, count, fields.get("speaker", ""))
+            if not spoken.samples.size or (reply[0] != 200 and not turns):
+                return reply
+            turns.append(_line(spoken, reply))
+            if reply[0] != 200:
+                break  # later turns would be answered without this one
+        return 200, {"conversation": conversation, "turns": turns}
+
+    def _utterances(
+        self, path: pathlib.Path, fields: Mapping[str, str]
+    ) -> list[tuple[Spoken, dict[str, np.ndarray]]]:
+        """Returns the utterances of a recording with their features.
+
+        The only utterance of a recording that is not cut has no samples.
+        """
+        wanted, transcript = fields.get("turns"), fields.get("transcript", "")
+        if wanted not in (None, "true", "false"):
+            raise InputError("turns", repr(wanted), "true or false")
+        samples = media.read_audio(path)
+        long = not transcript and len(samples) > pauses.LONGEST * media.SAMPLE_RATE
+        if not (long if wanted is None else wanted == "true"):
+            return [(Spoken(0.0, 0.0, samples[:0]), self._features(samples, transcript))]
+        spoken, _ = listening.turns(path, (), self.recogniser)
+        return [
+            (turn, listening.features(self.extraction, turn.samples, turn.words)) for turn in spoken
+        ]
 
     def _features(self, samples: np.ndarray, transcript: str = "") -> dict[str, np.ndarray]:
-        if self._recogniser and self._extraction.settings.text and not transcript:
-            transcript = self._recogniser.transcribe(samples)
-        return listening.features(self._extraction, samples, transcript)
+        if self.recogniser and self.extraction.settings.text and not transcript:
+            transcript = self.recogniser.transcribe(samples)
+        return listening.features(self.extraction, samples, transcript)
 
     async def listen(self, socket: Any, batcher: Batcher, conversation: str) -> None:
         """Answers each utterance of a microphone as it ends.
@@ -90,9 +143,8 @@ class AudioInput:
         try:
             while (utterance := await utterances.get()) is not None:
                 spoken, features = utterance
-                status, body = await batcher.ask(conversation, features)
-                times = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
-                await socket.send_json(times | body | ({"status": status} if status != 200 else {}))
+                reply = await batcher.ask(conversation, features)
+                await socket.send_json(_line(spoken, reply))
             await receiving  # raises what it refused
         finally:
             receiving.cancel()
@@ -107,6 +159,24 @@ class AudioInput:
                 loop.call_soon_threadsafe(utterances.put_nowait, (spoken, measured.result()))
         finally:
             loop.call_soon_threadsafe(utterances.put_nowait, None)
+
+
+def _in_file(recording: Recording, work: Callable[..., Result]) -> Result:
+    with tempfile.TemporaryDirectory(prefix="mman_jax_") as folder:
+        path = pathlib.Path(folder) / recording.name
+        path.write_bytes(recording.content)
+        try:
+            return work(path, recording.fields)
+        except InputError as error:
+            raise error.moved(error.place.replace(str(path), "body")) from error
+
+
+def _line(spoken: Spoken, reply: Reply) -> dict[str, Any]:
+    """Returns the reply to a turn with its times, its words, and its status unless it is 200."""
+    status, body = reply
+    about: dict[str, Any] = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
+    about |= {"transcript": spoken.words} if spoken.words else {}
+    return about | body | ({"status": status} if status != 200 else {})
 
 
 def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:

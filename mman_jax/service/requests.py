@@ -1,6 +1,9 @@
 """Requests for answers: reading of bodies, and the description for OpenAPI."""
 
 import asyncio
+import email
+import mimetypes
+import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +14,9 @@ from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer
 
 LONGEST_SOUND = 32 << 20
-"""Largest number of bytes of a recording of one utterance."""
+"""Largest number of bytes of a recording."""
+
+FORM = b"multipart/form-data"
 
 _LONGEST_NUMBER = 32  # characters, with separators
 _REST = 1 << 16  # bytes of a body in addition to its numbers
@@ -46,6 +51,14 @@ class Utterance(NamedTuple):
     features: dict[str, np.ndarray]  # [D] float32 of the modalities that are present
     number: int | None  # in its conversation; None if it is not counted
     speaker: str  # empty: the conversation's only one
+
+
+class Recording(NamedTuple):
+    """A recording of a request."""
+
+    content: bytes
+    name: str  # of its file
+    fields: dict[str, str]  # the other fields of its form
 
 
 def longest(dims: Mapping[str, int]) -> int:
@@ -96,11 +109,56 @@ def parse(body: bytes, dims: Mapping[str, int]) -> Utterance:
     return Utterance(lines.vectors(value["features"], dims, "body"), number, speaker)
 
 
+async def read_recording(receive: Any, headers: Mapping[bytes, bytes]) -> Recording:
+    """Reads the recording of a request, which is its body or the only file of its form.
+
+    Raises:
+        InputError: the form is unreadable, or has another number of files than one.
+        Refused: see `read`.
+    """
+    body = await read(receive, headers, LONGEST_SOUND)
+    return await asyncio.to_thread(_recording, body, headers.get(b"content-type", b""))
+
+
+def _recording(body: bytes, kind: bytes) -> Recording:
+    if not kind.lower().startswith(FORM):
+        plain = kind.decode("latin-1").partition(";")[0].strip().lower()
+        ending = plain.partition("/")[2].removeprefix("x-")
+        ending = f".{ending}" if ending.isascii() and ending.isalnum() else ""
+        suffix = mimetypes.guess_extension(plain) or ending
+        return Recording(body, f"recording{suffix[:10]}", {})
+    # As Latin-1, bytes and characters are the same.
+    form = (b"Content-Type: " + kind + b"\n\n" + body).decode("latin-1")
+    parts: Any = email.message_from_string(form).get_payload()
+    files, fields = [], {}
+    for part in parts if isinstance(parts, list) else ():
+        content, file = part.get_payload(), part.get_filename()
+        if isinstance(content, str) and file is not None:
+            files.append((content.encode("latin-1"), _utf8(file)))
+        elif isinstance(content, str):
+            name = part.get_param("name", "", "content-disposition")
+            fields[_utf8(str(name))] = _utf8(content)
+    if len(files) != 1:
+        raise InputError("body", f"a form with {len(files)} files", "one file")
+    path = pathlib.PurePath(files[0][1].replace("\\", "/"))
+    name = path.stem[:40] + path.suffix[:10]  # at most 200 bytes
+    return Recording(files[0][0], name if name and name.isprintable() else "recording", fields)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
 def check_number(number: Any) -> int | None:
     """Returns the number of an utterance in its conversation, from 1; None if it is not counted."""
     if number is not None and (type(number) is not int or not 0 < number < 2**53):
         raise InputError("utterance", f"{number!r:.60}", "its number in the conversation, from 1")
     return number
+
+
+def read_number(text: str | None) -> int | None:
+    """Returns the number in a URL or a form, see `check_number`."""
+    return check_number(int(text) if text and text.isdecimal() and len(text) < 16 else text)
 
 
 def check_name(name: str) -> str:
@@ -138,8 +196,14 @@ def describe(app: Any, path: str, answerer: Answerer, sound: bool) -> None:
         _parameter("speaker", "query", speaker),
     ]
     if sound:
-        content["audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
-        parameters.append(_parameter("transcript", "query", _TEXT))
+        binary = {"type": "string", "format": "binary"}
+        content["audio/wav"] = {"schema": binary}
+        content["multipart/form-data"] = {"schema": _object(file=binary)}
+        turns = {"type": "boolean", "description": "whether it has several turns, see `turns`"}
+        parameters += [
+            _parameter("transcript", "query", _TEXT),
+            _parameter("turns", "query", turns),
+        ]
     discarded = "the conversation was discarded to make room, and begins anew"
     answer = _object(
         conversation=_TEXT,
@@ -150,6 +214,7 @@ def describe(app: Any, path: str, answerer: Answerer, sound: bool) -> None:
         familiarity={"type": "number"},
         unfamiliar={"type": "boolean", "description": "unlike the training data"},
         forgotten={"type": "boolean", "description": discarded},
+        turns={"type": "array", "items": {"type": "object"}, "description": "of a long recording"},
     )
     answered = {"description": "answered", "content": {"application/json": {"schema": answer}}}
     refused = {status: {"description": reason} for status, reason in _REASONS.items()}

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import functools
+import pathlib
 import re
 import socket as sockets
 import sys
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mman_jax.errors import InputError
 from mman_jax.inference import answerer
@@ -20,7 +21,8 @@ from mman_jax.service.requests import Refused
 from mman_jax.version import __version__
 
 _REASON = 120  # bytes of the reason for which a WebSocket is closed; 123 are possible
-_SOUND = (b"audio/", b"application/octet-stream")
+_SOUND = (b"audio/", b"video/", b"application/octet-stream", requests.FORM)
+_NO_SITE = "this service has no page for recordings; /docs describes it"
 _CONVERSATION = "/conversations/{conversation:path}"
 _UTTERANCES = re.compile("/conversations/(.*)/utterances", re.DOTALL)
 
@@ -33,18 +35,31 @@ Asgi = Callable[[Scope, Any, Any], Awaitable[None]]
 Stop = Callable[[], None]
 
 
+class Site(NamedTuple):
+    """Pages for people: the start, and the page of a recording at a path."""
+
+    start: str
+    look: Callable[[pathlib.Path], str]
+
+
 def make(
-    batcher: Batcher, audio: AudioInput | None, token: str, origins: Sequence[str] = ()
+    batcher: Batcher,
+    audio: AudioInput | None,
+    token: str,
+    origins: Sequence[str] = (),
+    site: Site | None = None,
 ) -> Asgi:
     """Returns the service as an ASGI application.
 
     Args:
         batcher: answers the utterances, once it was started.
         audio: measures sound; None if the model has no feature extraction.
-        token: token of all requests except those for `/health`; empty if there is none.
+        token: token of all requests except those for `/health` and the start page; empty if there
+            is none.
         origins: origins of further pages that may use the service, see `access.check_origin`.
+        site: the pages at `/` and `/look`, which need `audio`; None: there are none.
     """
-    others, access = _others(batcher, audio), Access(token, origins)
+    others, access = _others(batcher, audio, site), Access(token, origins)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"]) if "headers" in scope else {}
@@ -75,29 +90,26 @@ async def _utterance(
     receive: Any,
 ) -> Reply:
     """Answers an utterance of the conversation `name`."""
-    kind = headers.get(b"content-type", b"").lower()
+    kind = headers.get(b"content-type", b"")
     query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
-    counted, speaker = query.get("utterance"), query.get("speaker", "")
     try:
         if refusal := batcher.refusal():  # before its body is read
             batcher.metrics.statuses[refusal[0]] += 1
             return refusal
         requests.check_name(name)
-        number = requests.check_number(
-            int(counted) if counted and counted.isdecimal() and len(counted) < 16 else counted
-        )
-        if kind.startswith(b"application/json"):
+        number = requests.read_number(query.get("utterance"))
+        if kind.lower().startswith(b"application/json"):
             dims = batcher.answerer.dims
             body = await requests.read(receive, headers, requests.longest(dims))
             features, stated, named = requests.parse(body, dims)
-            number, speaker = number if stated is None else stated, named or speaker
-        elif kind.startswith(_SOUND) and audio:
-            read = functools.partial(requests.read, receive, headers, requests.LONGEST_SOUND)
-            features = await audio.measure(read, query.get("transcript", ""))
+            number, speaker = number if stated is None else stated, named or query.get("speaker")
+            status, reply = await batcher.ask(name, features, number, speaker or "")
+        elif kind.lower().startswith(_SOUND) and audio:
+            read = functools.partial(requests.read_recording, receive, headers)
+            status, reply = await audio.answer(read, batcher, name, query)
         else:
             found = f"a body of type {kind.decode('latin-1')!r:.60}; expected application/json"
             raise Refused(415, found + (" or audio/wav" if audio else ""))
-        status, reply = await batcher.ask(name, features, number, speaker)
     except InputError as error:
         status, reply = 400, {"error": str(error)}
     except Refused as error:
@@ -106,11 +118,11 @@ async def _utterance(
     return status, reply
 
 
-def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
+def _others(batcher: Batcher, audio: AudioInput | None, site: Site | None) -> Asgi:
     try:
         import fastapi
         import orjson  # noqa: F401
-        from fastapi.responses import JSONResponse, PlainTextResponse
+        from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
         from starlette.exceptions import HTTPException
     except ImportError as error:
         expected = "pip install 'mman_jax[serve]'"
@@ -125,6 +137,15 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
     @app.exception_handler(HTTPException)
     async def refused(_, error):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(InputError)
+    async def unusable(_, error):
+        return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(Refused)
+    async def turned_away(_, error):
+        later = {"retry-after": "1"} if error.status == 429 else None
+        return JSONResponse({"error": error.reason}, error.status, later)
 
     @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Health, modalities and classes")
@@ -152,6 +173,18 @@ def _others(batcher: Batcher, audio: AudioInput | None) -> Asgi:
             await socket.close(1008, reason)
         except fastapi.WebSocketDisconnect:
             return
+
+    @app.get("/", summary="The page that takes a recording", response_class=HTMLResponse)
+    async def start():
+        return site.start if site else _NO_SITE
+
+    @app.post("/look", summary="The page of a recording", response_class=HTMLResponse)
+    async def look(request: fastapi.Request):
+        if not audio or not site:
+            raise Refused(400, _NO_SITE)
+        headers = dict(request.scope["headers"])
+        read = functools.partial(requests.read_recording, request.receive, headers)
+        return HTMLResponse(await audio.run(read, lambda path, _: site.look(path)))
 
     path = _CONVERSATION.replace(":path", "") + "/utterances"
     requests.describe(app, path, batcher.answerer, audio is not None)

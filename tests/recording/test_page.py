@@ -13,7 +13,10 @@ from mman_jax.features import manifest
 from mman_jax.features.text import subtitles
 from mman_jax.recording import page
 from mman_jax.recording.turns import Turn, Turns
+from mman_jax.service import web
+from mman_jax.service.audio import AudioInput
 from tests.report.test_browser import browser, pytestmark, run  # noqa: F401
+from tests.service.test_web import serving
 
 SAID = '</script><b>"so", she said'
 ANSWER = {
@@ -103,6 +106,41 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, run, record
     assert run(f"return rows.map((row) => {{ {hidden} }})") == [[True, ""], [False, "happy"]]
     assert run("return about.textContent.endsWith('<why>.')")
     assert browser.get_log("browser") == []
+
+
+def test_the_start_page_sends_a_recording_and_shows_the_answer(browser, recording):  # noqa: F811
+    pytest.importorskip("uvicorn", reason="the service needs it: pip install 'mman_jax[serve]'")
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    def look(path):
+        if not path.read_bytes():
+            raise InputError(path, "nothing", "something")
+        return page.render(path, FOUND, ["happy", "sad"])
+
+    start = page.render_start(token=True)
+    assert "Article 50(3)" in start
+    assert "://" not in start
+    site = web.Site(start, look)
+    with serving(audio=AudioInput(None), token="secret", site=site) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        empty = recording.with_name("empty.wav")
+        empty.write_bytes(b"")
+        for token, path, shown in (
+            ("wrong", recording, "no token, or a wrong one"),
+            ("secret", empty, "body: nothing; expected something"),
+        ):
+            browser.execute_script("token.value = arguments[0]", token)
+            browser.find_element("id", "file").send_keys(str(path))
+            WebDriverWait(browser, 20).until(lambda _, shown=shown: shown in text(browser))
+        browser.find_element("id", "file").send_keys(str(recording))
+        WebDriverWait(browser, 20).until(lambda _: browser.title == "a <talk>.wav")
+        assert browser.execute_script("return rows.length") == 2
+        assert browser.execute_script("return player.error") is None
+    browser.get_log("browser")  # in which the refusals are
+
+
+def text(browser):  # noqa: F811
+    return browser.find_element("id", "about").text
 
 
 def test_recordings_too_large_for_a_page_are_refused(recording, monkeypatch):

@@ -31,12 +31,12 @@ def batcher(count=5):
     return Batcher(SlotStates(ANSWERER, count, sizes=(1, 2)), SlotTable(count, 100.0), 100)
 
 
-@pytest.fixture(scope="module")
-def port():
-    """Of a service on this machine."""
+@contextlib.contextmanager
+def serving(**more):
+    """The port of a service on this machine, with more arguments of `web.make`."""
     made, bound, ready = batcher(), web.bind("127.0.0.1", 0), threading.Event()
     number, ends = bound.getsockname()[1], []
-    app = web.make(made, None, "")
+    app = web.make(made, **{"audio": None, "token": "", **more})
 
     def began(end):
         ends.append(end)
@@ -48,6 +48,12 @@ def port():
     yield number
     ends[0]()
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def port():
+    with serving() as number:
+        yield number
 
 
 @contextlib.contextmanager
@@ -265,8 +271,12 @@ def test_what_no_browser_sends_as_an_origin_is_refused(origin):
         assert access.check_origin(good) == good.encode()
 
 
-def called(app, path, headers, kind="http", method="GET", query=b""):
+def called(app, path, headers, kind="http", method="GET", query=b"", body=b""):
     """What an application sends."""
+    return asyncio.run(calling(app, path, headers, kind, method, query, body))
+
+
+async def calling(app, path, headers, kind="http", method="GET", query=b"", body=b""):
     sent = []
     scope = {
         "type": kind, "path": path, "raw_path": path.encode(), "scheme": "http",
@@ -275,6 +285,7 @@ def called(app, path, headers, kind="http", method="GET", query=b""):
         **({"method": method} if kind == "http" else {"subprotocols": []}),
     }  # fmt: skip
     first = [{"type": "websocket.connect" if kind == "websocket" else "http.request"}]
+    first[0] |= {"body": body} if kind == "http" else {}
 
     async def receive():
         if first:
@@ -285,7 +296,7 @@ def called(app, path, headers, kind="http", method="GET", query=b""):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    await app(scope, receive, send)
     return sent
 
 

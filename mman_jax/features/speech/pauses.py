@@ -13,6 +13,9 @@ from mman_jax.features.media import SAMPLE_RATE
 FRAME = 512
 """Samples of a frame: 32 ms, the only length that the detector accepts."""
 
+LONGEST = 20.0
+"""Seconds after which an utterance is cut by default."""
+
 _ONSET = 3  # consecutive voiced frames at the start of speech; fewer are noise
 _LEAD = 5  # unvoiced frames included before and after speech
 _SPEECH = 0.5  # probability above which a frame is speech
@@ -35,7 +38,7 @@ def cut(
     voiced: Callable[[bytes], bool],
     pause: float = 0.5,
     shortest: float = 0.25,
-    longest: float = 20.0,
+    longest: float = LONGEST,
 ) -> Iterator[Spoken]:
     """Yields each utterance as soon as the pause after it is long enough, in bounded memory.
 
