@@ -101,7 +101,7 @@ def context_columns(score: Score, system: Results) -> list[tuple[str, str, str]]
         for size, of in within.items()
     ]
     columns.append(("all", score.write_spread(system["test"][score.key], True), ""))
-    if gain := within["0"].get("difference"):
+    if gain := within.get("0", {}).get("difference"):
         ends = span(gain["interval"], score.write_gain)
         columns.append(("all over none", f"{score.write_gain(gain[score.key])} ({ends})", ""))
     return columns

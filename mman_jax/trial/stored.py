@@ -26,6 +26,7 @@ _GAP = {"difference": float, "interval": (float, float), "first": str, "second":
 _GROUP: dict[str, Any] = {"accuracy": _SPREAD, "unweighted_recall": _SPREAD}
 _GROUP |= {"utterances": float, "conversations": float}
 _UNITS = {"unit": str, "count": float}
+_SEES = {"cells": str, "context": bool, "future": bool, "speakers": bool}
 _GROUPS = {"groups": {"*": _GROUP}, "gap?": _GAP, "left_out": list}
 
 
@@ -50,6 +51,7 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
             if not _NAME.fullmatch(name):
                 raise InputError(f"{path}: tasks", f"{name!r:.60}", "a name")
             _check_scores(scores, f"{path}: tasks.{name}.")
+    _check(results, {"sees?": _SEES}, f"{path}: ")
     if "ceiling" in results:
         _check(results, {"ceiling": float, "ceiling_late_fusion": float}, f"{path}: ")
     return results
@@ -108,13 +110,15 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
     part |= {task.constant: float, "calibration?": _CALIBRATION}
     parts = {"validation": part, "test": part | {"per_class?": (_CLASS,) * len(task.classes)}}
     head: dict[str, Any] = parts | {"test_oracle": {task.progress.key: _SPREAD}}
-    difference: dict[str, Any] = {task.headline.key: float, "interval": (float, float)} | _UNITS
     study: dict[str, Any] = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
     # Results with intervals say what these are over.
     spreads = scores["test"].values() if isinstance(scores.get("test"), dict) else ()
     intervals = any(isinstance(x, dict) and "interval" in x for x in spreads)
     optional = "" if intervals else "?"
-    study |= {"baseline?": parts | {"system": str, f"difference{optional}": difference}}
+    gain: dict[str, Any] = {task.headline.key: float, "interval": (float, float)}
+    within = {"test": {task.headline.key: _SPREAD}, "cut": float, "difference?": gain}
+    study |= {"context?": {"*": within}}
+    study |= {"baseline?": parts | {"system": str, f"difference{optional}": gain | _UNITS}}
     study |= {"towers_mean?": parts, f"resampled{optional}": _UNITS}
     _check(scores, head | study, prefix)
     if not all(isinstance(name, str) for name in task.classes):

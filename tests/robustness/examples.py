@@ -115,7 +115,9 @@ def scores() -> dict:
     parts = {name: head[name] for name in ("validation", "test")}
     linear = {"system": "linear", "difference": difference} | parts
     shared = {"towers": {m: head for m in DIMS}, "seconds": {}}
-    shared |= {"resampled": units, "baseline": linear}
+    gain = {"accuracy": 0.0, "interval": [-0.1, 0.1]}
+    within = {"0": {"test": {"accuracy": spread}, "cut": 3, "difference": gain}}
+    shared |= {"resampled": units, "baseline": linear, "context": within}
     return {"classes": list(CLASSES), **head, **shared}
 
 
@@ -127,6 +129,7 @@ def runs() -> list[Files]:
         "corpus": {"path": "synthetic", "dimensions": DIMS},
         "seeds": [0, 1],
         "parameters": {"total": 100, **dict.fromkeys(DIMS, 50)},
+        "sees": {"cells": "utterances", "context": True, "future": False, "speakers": False},
     }
     config = json.dumps({"system": "mman", "network": NETWORK, "seeds": 2}).encode()
     bodies = (head | scores(), head | {"tasks": {name: scores() for name in CLASSES}})

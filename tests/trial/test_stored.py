@@ -37,6 +37,7 @@ def paths(value, path=()):
     }
     used |= {"system", "protocol", "parameters", "total", "majority_accuracy", "per_seed"}
     used |= {"baseline", "difference", "interval", "resampled", "count"}
+    used |= {"context", "0", "cut", "sees", "cells", "future", "speakers"}
     for key in value if isinstance(value, dict) else ():
         if key in used or path[-1:] in (("tasks",), ("towers",)):
             yield (*path, key)
@@ -62,9 +63,11 @@ PATHS = [p for p in paths(ONE) if p[:1] != ("corpus",) and p != ("baseline", "sy
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_a_missing_value_or_one_of_another_type_is_named(tmp_path, path, value):
     optional = path[:-1] in (("towers",), ("tasks",)) or path == ("tasks",)
-    optional |= path[-1] in ("baseline", "difference", "resampled")
+    optional |= path[-1] in ("baseline", "difference", "resampled", "sees", "0")
+    optional |= path == ("context",)
     optional |= path[-1] == "interval" and path[-2] != "difference"
-    if (value is None and optional) or (value == [1] and path[-1] == "per_seed"):
+    fits = (path[-1], value) in (("per_seed", [1]), ("cells", "?"))
+    if (value is None and optional) or fits:
         return
     with pytest.raises(InputError) as error:
         stored.read_results(written(tmp_path, change(ONE, path, value)))
@@ -96,7 +99,7 @@ def test_other_numbers_than_finite_ones_are_refused(tmp_path, number):
         ("3", "a int"),
         ("{", "unreadable"),
         ("[" * 100_000, "unreadable"),
-        ('{"a":' * 200 + "1" + "}" * 200, "over 100 deep"),
+        ('{"a":' * 200 + "1" + "}" * 200, "100 levels"),
         ("1" * 5000, "unreadable"),
     ],
 )
