@@ -141,7 +141,8 @@ def curve_rows(path):
     """The lines of a file of learning curves."""
     with path.open(encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
-    assert header[:-1] == list(curves.Row._fields[:-1])
+    names = [name.replace("valid_ccc", "valid_accuracy") for name in header]
+    assert names == list(curves.Row._fields)
     return [
         curves.Row(stage, head, int(seed), int(epoch), *map(np.float32, values))
         for stage, head, seed, epoch, *values in lines

@@ -1,10 +1,12 @@
 """Documents of `mman compare` and `mman cross`, from their results."""
 
-from collections.abc import Mapping
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mman_jax.report import published
-from mman_jax.report.document import Cell, Code, Document, Section, Table
+from mman_jax.report.document import Cell, Code, Document, Paragraph, Section, Table
 from mman_jax.report.phrases import count, listed, p_value, span, trained_and_tested, units
 from mman_jax.systems import mman
 from mman_jax.tasks import from_results
@@ -16,26 +18,76 @@ LEVEL = 0.05
 _CROSSED = ("accuracy", "unweighted_recall")
 
 
-def document(results: Mapping[str, Any]) -> Document:
-    """Builds the document of `mman compare`.
+def document(groups: Sequence[Mapping[str, Any]]) -> Document:
+    """Builds the document of `mman compare`, a section for each corpus, protocol and split.
+
+    In a section, trials with other features, or another rule that selected the epochs, are in
+    tables of their own; the paired tests are between all trials of the section.
 
     Args:
-        results: results of `study.compared.compare`.
+        groups: results of `study.compared.compare_groups`.
     """
-    known = any(run["sees"] for run in results["runs"])
-    sections = (
-        Section("scores-section", "Scores", (scores(results),)),
-        *([Section("systems-section", "The systems", (systems(results),))] if known else []),
-        Section("tests-section", "Paired tests", (tests(results),)),
-        Section("made-section", "How it was made", (Code(results["command"]),)),
-    )
+    sections = []
+    for number, results in enumerate(groups, start=1):
+        by_kind: dict[str, list[Any]] = {}
+        for run in results["runs"]:
+            features = [f"{name} ({digest})" for name, digest in run["features"].items()]
+            kind = f"Features: {listed(features)}. Epochs selected by: "
+            kind += f"{run['selection'] or 'not stated'}."
+            kind = kind if features else "Other systems, whose features and selection are unknown."
+            by_kind.setdefault(kind, []).append(run)
+        tables = [
+            dataclasses.replace(table, caption=f"{kind} {table.caption}")
+            for kind, table in ((k, scores({**results, "runs": x})) for k, x in by_kind.items())
+        ]
+        tables += tests_and_parts(results)
+        named = [
+            dataclasses.replace(x, name=f"{x.name}-{number}-{i}") for i, x in enumerate(tables)
+        ]
+        corpus = results["corpus"].get("test", results["corpus"])["path"]
+        # Pages are published: no folders of this machine in headings.
+        title = f"{pathlib.PurePath(corpus).name}, protocol {results['protocol']}"
+        same = f"All were {trained_and_tested(results['corpus'])}, protocol {results['protocol']}; "
+        same += f"split: {results['split']}. {' '.join(results['notes'])}"
+        sections.append(Section(f"group-{number}", title, (Paragraph(same.strip()), *named)))
+    count_of_all = sum(len(results["runs"]) for results in groups)
+    made = Section("made-section", "How it was made", (Code(groups[0]["command"]),))
     return Document(
-        title=f"{len(results['runs'])} trials compared",
+        title=f"{count_of_all} trials compared",
         warning="",
-        summary=f"All were {trained_and_tested(results['corpus'])}, protocol "
-        f"{results['protocol']}; split: {results['split']}. {' '.join(results['notes'])}".strip(),
-        sections=sections,
+        summary="Trials are compared only with trials on the same utterances, under the same "
+        "protocol and split. A modality is followed by the size and the first digits of the "
+        "fingerprint of its features.",
+        sections=(*sections, made),
     )
+
+
+def tests_and_parts(results: Mapping[str, Any]) -> Iterator[Table]:
+    """Yields the tables of systems, paired tests, calibration and groups, without empty ones."""
+    if any(run["sees"] for run in results["runs"]):
+        yield systems(results)
+    if results["comparisons"]:
+        yield tests(results)
+    tasks, score = list(results["classes"]), Score(**next(iter(results["scores"].values())))
+    has_tasks = len(tasks) > 1
+    rows, groups = [], []
+    for task in tasks:
+        for run in results["runs"]:
+            name = run["name"] + (f", {task}" if has_tasks else "")
+            errors = run["calibration"][task]
+            if errors:
+                before, after = (percent(errors.get(when)) for when in ("before", "after"))
+                rows.append((name, before, after))
+            for column, means in run["groups"][task].items():
+                groups += [(name, column, group, score.write(x)) for group, x in means.items()]
+    if rows:
+        caption = "Expected calibration error of the test part, in per cent."
+        head: tuple[str, ...] = ("trial", "as predicted", "with a temperature")
+        yield Table("calibration", caption, head, tuple(rows))
+    if groups:
+        caption = f"Mean {score.phrase}{score.unit} of each group of the test part."
+        head = ("trial", "groups by", "group", score.label)
+        yield Table("groups", caption, head, tuple(groups), words=(0, 1, 2))
 
 
 def scores(results: Mapping[str, Any]) -> Table:

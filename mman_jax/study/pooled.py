@@ -10,16 +10,16 @@ from mman_jax.errors import InputError
 from mman_jax.files.whole import read_json
 from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import over_seeds
-from mman_jax.trial import analysis
-from mman_jax.trial.results import add_intervals, group_scores, of_context
+from mman_jax.trial import analysis, seal
+from mman_jax.trial.results import add_distances, add_intervals, group_scores, of_context
 from mman_jax.trial.stored import read_results
 
 Scores = Mapping[str, Any]
 _PARTS = ("train", "valid", "test")
 _SCORED = ("validation", "test")
 _OF_TASK = (
-    "classes", "targets", "validation", "test", "test_oracle", "best_epoch", "towers", "seeds",
-    "failed", "seconds", "ensemble", "before_refit", "groups", "baseline", "resampled",
+    "classes", "targets", "votes", "validation", "test", "test_oracle", "best_epoch", "towers",
+    "seeds", "failed", "seconds", "ensemble", "before_refit", "groups", "baseline", "resampled",
     "towers_mean", "folds", "context",
 )  # fmt: skip
 """The fields of a task in `results.json`."""
@@ -40,7 +40,7 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
     if len(trials) == 1:
         return first
     tasks = {
-        task: _task({name: trial["tasks"][task] for name, trial in trials.items()})
+        task: pool({name: trial["tasks"][task] for name, trial in trials.items()})
         for task in first["tasks"]
     }
     scored = {
@@ -50,6 +50,9 @@ def read(folders: Mapping[str, pathlib.Path]) -> dict[str, Any]:
     folds = list(trials.values())
     results = first | {"tasks": tasks, "corpus": corpora([trial["corpus"] for trial in folds])}
     results["seconds"] = _sum(trial["seconds"] for trial in folds)
+    if all("seal" in trial for trial in folds):
+        digests = {name: trial["seal"]["digest"] for name, trial in trials.items()}
+        results["seal"] = {"folds": digests, "digest": seal.digest(digests)}
     for name in first:
         if name.startswith("ceiling"):
             values = [trial[name] for trial in folds]
@@ -86,7 +89,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     return head | {"seconds": results["seconds"], "seeds": results["seeds"], "tasks": by_task}
 
 
-def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
+def pool(folds: Mapping[str, Scores]) -> dict[str, Any]:
     """Pools one task's scores and analyses over the folds."""
     trials = list(folds.values())
     seeds = [s for s in trials[0]["seeds"] if all(s in fold["seeds"] for fold in trials)]
@@ -154,6 +157,8 @@ def _task(folds: Mapping[str, Scores]) -> dict[str, Any]:
             part: scores("baseline_counts", part, seeds=first) for part in _SCORED
         }
         pooled["baseline_answers"] = answers("baseline_answers", seeds=first)
+    pooled["distances"] = {key: answers("distances", key) for key in trials[0].get("distances", {})}
+    add_distances(pooled, pooled)
     add_intervals(task, pooled, pooled)
     if all(fold.get("context_answers") for fold in trials):
         sizes = trials[0]["context_answers"]

@@ -9,10 +9,12 @@ from mman_jax.data.corpus import Corpus
 from mman_jax.data.folds import PLACE, Fold
 from mman_jax.errors import InputError, nearest
 from mman_jax.tasks import numbers
-from mman_jax.tasks.classes import Classes, Votes, tasks
+from mman_jax.tasks.classes import Classes
 from mman_jax.tasks.numbers import Numbers
+from mman_jax.tasks.protocols import tasks
 from mman_jax.tasks.ratings import Target
 from mman_jax.tasks.task import Task
+from mman_jax.tasks.votes import Votes
 
 __all__ = ["Classes", "Numbers", "Task", "Votes", "check_folds", "choose", "from_results", "tasks"]
 
@@ -62,7 +64,7 @@ def from_results(scores: Mapping[str, Any], name: str = "") -> Task:
     if scores.get(Numbers.kind):
         targets = tuple(Target(**target) for target in scores[Numbers.kind])
         return Numbers(name, tuple(target.name for target in targets), targets)
-    return Classes(name, tuple(scores.get(Classes.kind, ())))
+    return (Votes if scores.get("votes") else Classes)(name, tuple(scores.get(Classes.kind, ())))
 
 
 def of_model(names: Sequence[str], reference: np.ndarray | None) -> Task:

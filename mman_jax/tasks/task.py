@@ -108,6 +108,22 @@ class Task(abc.ABC):
         """Returns the labels [N, ...] to train on; by default `labels`."""
         return self.labels(corpus)
 
+    def raters(self, corpus: Corpus) -> np.ndarray | None:
+        """Returns the share [N, C] of raters that chose each class; None without votes."""
+        return None
+
+    def distances(
+        self, raters: np.ndarray, answers: np.ndarray, probabilities: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Returns the distances [S, N] of predictions to the raters by score; {} without votes.
+
+        Args:
+            raters: the result of `raters` for the scored utterances.
+            answers: [S, N] int.
+            probabilities: [S, N, C], if they are known.
+        """
+        return {}
+
     @property
     @abc.abstractmethod
     def requirement(self) -> str:

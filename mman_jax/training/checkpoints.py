@@ -28,7 +28,7 @@ from mman_jax.training.state import Outcome, Record, Snapshot, State
 
 DIGESTS = "digests.json"
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of a snapshot's arrays; increase it when they or their order change."""
 
 _NEWEST = 2

@@ -106,6 +106,7 @@ class Fitting:
             valid_accuracy=scores["valid"],
             test_accuracy=scores["test"],
             training=np.ones(shape, bool),
+            score=-losses["valid"],
         )
         outcome = Outcome(
             best_epoch=np.ones(shape[1:], np.int32),

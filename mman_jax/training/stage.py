@@ -132,7 +132,7 @@ class StageTraining:
 
         def skip(state):
             zeros = jnp.zeros(len(self.heads), jnp.float32)
-            record = Record(zeros, zeros, zeros, zeros, zeros.astype(bool))
+            record = Record(zeros, zeros, zeros, zeros, zeros.astype(bool), zeros)
             return state._replace(epoch=state.epoch + 1), record
 
         # A stopped seed takes no time while others continue, if seeds run one after another.
@@ -223,7 +223,8 @@ class StageTraining:
         (valid, test), losses = scores
         valid_losses = self.objective.valid_losses(valid, losses)
         valid_score, test_score = (self.objective.score(tallies) for tallies in (valid, test))
-        record = Record(train_loss, valid_losses[:, 0], valid_score, test_score, ~state.stopped)
+        loss, alive = valid_losses[:, 0], ~state.stopped
+        record = Record(train_loss, loss, valid_score, test_score, alive, -loss)
         state = state._replace(epoch=state.epoch + 1)
         if self._tracks_lowest:
             lowest = optimizer.update_lowest(state.lowest, state.epoch, record.valid_loss)
@@ -237,7 +238,7 @@ class StageTraining:
         state = self.selection.keep_best(
             state, self.averaged(state), score, record.test_accuracy, valid, test, heads
         )
-        return state, record
+        return state, record._replace(score=state.smoothed)
 
     def evaluate(
         self, params: Any, parts: Mapping[str, Batch], reference: Array

@@ -77,7 +77,8 @@ class Record(NamedTuple):
     """Results of an epoch, each [T].
 
     These are the training and validation losses, the accuracies (for numbers, CCC) on validation
-    and test, and whether the head was still training.
+    and test, whether the head was still training, and the score by which `Selection` selects the
+    best epoch, smoothed if it smooths.
     """
 
     train_loss: Array
@@ -85,6 +86,7 @@ class Record(NamedTuple):
     valid_accuracy: Array
     test_accuracy: Array
     training: Array
+    score: Array
 
 
 @dataclasses.dataclass(frozen=True)

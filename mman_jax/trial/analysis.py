@@ -19,7 +19,7 @@ from mman_jax.tasks.score import over_seeds
 from mman_jax.tasks.task import any_scored, to_json
 from mman_jax.training import mesh, processes
 from mman_jax.training.state import Outcome, Snapshot, of_seeds
-from mman_jax.trial import results
+from mman_jax.trial import results, seal
 from mman_jax.trial.trial import Trial
 from mman_jax.types import Inputs
 
@@ -126,7 +126,9 @@ def of_task(
 
     `answers` [S, N] are the predictions for the scored test utterances, and `utterances` describes
     these; `tower_answers` are those of the towers, and `mean_answers`, if any, those of their mean.
-    With C targets, answers and labels have a last axis C, and None if a target is not rated.
+    With C targets, answers and labels have a last axis C, and None if a target is not rated. With
+    votes, `utterances` also has the shares of `raters` [N, C], and `distances` [S, N] are those of
+    the predictions to them by score.
     `counts` are the tallies of validation and test for the system and each tower, and for the
     `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
     trained parameters in the last stage. If `looks`, there are `attention` and `missing`; and
@@ -144,16 +146,23 @@ def of_task(
     answers = task.answers(logits, reference)
     ensemble = task.tally(task.ensemble(logits, reference), labels, reference)
     scored, corpus = any_scored(labels), trial.parts.corpus
+    utterances = seal.scored_utterances(trial.parts, trial.labels[task.name])
     which, position = trial.parts.whose("test")
     groups = results.groups_of(corpus, corpus.offsets[which] + position)
+    raters, of_raters, distances = task.raters(corpus), {}, {}
+    if raters is not None:
+        raters = raters[(corpus.offsets[which] + position)[scored]]
+        probabilities = np.asarray(task.predict(logits[:, scored]))
+        distances = task.distances(raters, answers[:, scored], probabilities)
+        of_raters = {"raters": to_json(raters)}
     content = {
         "answers": to_json(answers[:, scored]),
         "utterances": {
-            "conversation": [corpus.conversation_ids[c] for c in which[scored]],
-            "position": position[scored].tolist(),
-            "label": to_json(labels[scored]),
+            **utterances,
             **{name: members[scored].tolist() for name, members in groups.items()},
+            **of_raters,
         },
+        "distances": {name: to_json(values) for name, values in distances.items()},
         "tower_answers": {
             tower: scored_answers(task, heads[tower]["test"], reference)
             for tower in trial.heads[trial.trainer.stages[0]]

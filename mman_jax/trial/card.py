@@ -12,7 +12,7 @@ from mman_jax.inference import exported
 from mman_jax.inference.answerer import USE, class_names
 from mman_jax.inference.model import Model
 from mman_jax.tasks import from_results
-from mman_jax.trial import clips
+from mman_jax.trial import clips, seal
 from mman_jax.trial.folder import to_json
 from mman_jax.trial.stored import hub_places, read_results
 
@@ -107,6 +107,7 @@ def model_card(
     limits = exported.limits(corpus, False, model.build().causal, model.in_context)
     limits = limits[1:] if extraction else limits  # the first is that clips cannot be read
     spoken = ", ".join(licences.languages) or "not stated"
+    digest = results.get("seal", {}).get("digest")
     sections = {
         f"# {name}": [USE],
         "## Intended use": [_INTENDED],
@@ -122,6 +123,7 @@ def model_card(
         "## Selection": [
             f"Epochs were chosen on the validation part, by the rule `{rule or 'unknown'}`; "
             "nothing was chosen on the test part.",
+            *([f"Seal of the results: `{digest}`."] if digest else []),
         ],
         "## Limits": [f"- {limit}" for limit in limits],
         "## Licences": [
@@ -202,8 +204,7 @@ def _tasks(results: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _rule(workdir: pathlib.Path) -> str:
     path = workdir / "config.json"
-    train = read_json(path).get("train") if path.is_file() else None
-    return str(train.get("select", "")) if isinstance(train, dict) else ""
+    return seal.rule(read_json(path)) if path.is_file() else ""
 
 
 def _public(results: Mapping[str, Any]) -> dict[str, Any]:

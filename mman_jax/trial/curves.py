@@ -18,13 +18,14 @@ from mman_jax.training.state import Record, Snapshot
 from mman_jax.trial.boards import Board
 
 _EVERY = 5.0  # seconds between two writes of the file
-_VALUES = ("train_loss", "valid_loss", "valid_accuracy")
+_SHOWN = ("train_loss", "valid_loss", "valid_accuracy")
 
 
 class Row(NamedTuple):
     """A line of the file: the values of one head of one seed after an epoch of its training.
 
-    It has no test score, because people look at curves while they choose settings.
+    The epoch with the highest `score` is selected. There is no test score, because people look at
+    curves while they choose settings.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     train_loss: np.float32
     valid_loss: np.float32
     valid_accuracy: np.float32
+    score: np.float32
 
 
 class Log:
@@ -84,14 +86,14 @@ class Log:
             for row in self._rows(stage, history, self._shown[stage]):
                 values = {
                     f"{self._names.get(name, name)}/{row.head}": float(getattr(row, name))
-                    for name in _VALUES
+                    for name in _SHOWN
                 }
                 for board in self._boards[row.seed]:
                     board.add(values, row.epoch)
             self._shown[stage] = len(history.train_loss)
 
     def _rows(self, stage: str, history: Record, done: int = 0) -> Iterator[Row]:
-        values = [np.asarray(getattr(history, name), np.float32) for name in _VALUES]
+        values = [np.asarray(getattr(history, name), np.float32) for name in (*_SHOWN, "score")]
         for epoch, seed, head in np.argwhere(history.training):
             if epoch >= done:
                 place = (self._heads[stage][head], self._seeds[seed], int(epoch) + 1)

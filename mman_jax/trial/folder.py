@@ -69,19 +69,17 @@ def claim(
         InputError: the folder belongs to another config or corpus.
     """
     matches(workdir, config)
-    stored, digests = workdir / CORPUS, _digests(corpus)
-    if test is not None:
-        digests["test"] = _digests(test)
+    stored, described = workdir / CORPUS, digests(corpus, test)
     if stored.is_file():
         before = read_json(stored)
-        same = before.get("sha256") == digests["sha256"]
-        if not same or _test_digest(before) != _test_digest(digests):
+        same = before.get("sha256") == described["sha256"]
+        if not same or _test_digest(before) != _test_digest(described):
             changed = test if same and test else corpus
             found = f"was started with another version of {changed.source}"
             expected = "an empty folder, or the earlier version of the corpus"
             raise InputError(workdir, found, expected)
     if write:
-        write_whole(stored, to_json(digests))
+        write_whole(stored, to_json(described))
         write_whole(workdir / "config.json", to_json(config))
 
 
@@ -134,10 +132,18 @@ def revision(folder: pathlib.Path) -> str | None:
     return described.stdout.strip()
 
 
-def _digests(corpus: Corpus) -> dict[str, Any]:
-    digests = corpus.fingerprints()
-    parts = {"utterances": digests.utterances, "modalities": digests.modalities}
-    return {"sha256": digests.whole, **parts}
+def digests(corpus: Corpus, test: Corpus | None = None) -> dict[str, Any]:
+    """Returns the content of `corpus.json`: fingerprints, and ids of utterances by conversation."""
+    found = corpus.fingerprints()
+    parts: dict[str, Any] = {"utterances": found.utterances, "modalities": found.modalities}
+    names = {
+        name: list(corpus.utterance_ids[start : start + length])
+        for name, start, length in zip(
+            corpus.conversation_ids, corpus.offsets, corpus.lengths, strict=False
+        )
+    }
+    of_test = {} if test is None else {"test": digests(test)}
+    return {"sha256": found.whole, **parts, "ids": names, **of_test}
 
 
 def _test_digest(digests: Mapping[str, Any]) -> str | None:

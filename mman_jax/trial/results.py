@@ -135,6 +135,12 @@ def of_context(task: Task, analyses: Mapping[str, Any]) -> dict[str, dict[str, A
     return scores
 
 
+def add_distances(scores: Mapping[str, Any], analyses: Mapping[str, Any]) -> None:
+    """Adds the mean distances of the test predictions to the raters, if there are any."""
+    for key, values in analyses.get("distances", {}).items():
+        scores["test"][key] = over_seeds(np.mean(values, axis=1))
+
+
 def sizes(parts: Parts, labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
     """Counts the conversations and the scored utterances of every part for one task."""
     return {

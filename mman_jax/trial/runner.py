@@ -14,13 +14,13 @@ from ml_collections import ConfigDict
 from mman_jax.data import synthetic
 from mman_jax.errors import InputError
 from mman_jax.features.extraction import Extraction
-from mman_jax.files.whole import write_whole
+from mman_jax.files.whole import read_json, write_whole
 from mman_jax.inference import familiarity
 from mman_jax.inference.model import Model
 from mman_jax.tasks import Task
 from mman_jax.training import mesh, processes
 from mman_jax.training.state import Snapshot, of_seeds
-from mman_jax.trial import analysis, baseline, boards, clips, folder, results, training
+from mman_jax.trial import analysis, baseline, boards, clips, folder, results, seal, training
 from mman_jax.trial.progress import Progress
 from mman_jax.trial.training import Towers
 from mman_jax.trial.trial import Trial, prepare_trial
@@ -52,6 +52,7 @@ def run(
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of a fold, one for each trial")
     boards.check(board_names)  # a missing extra is reported before anything is written
+    seal.package()  # is cached, so that it is of the files that run
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]  # describes the processes, not the trial
     finished = folder.finished(workdir, stored_config, progress)
@@ -74,6 +75,9 @@ def run(
             )
     summary = _summary(trial, scores)
     if processes.is_first():
+        corpora = read_json(workdir / folder.CORPUS)
+        data = (trial.parts, trial.labels, corpora)
+        summary["seal"] = seal.make(stored_config, *data, analyses, trial.seeds)
         write_whole(workdir / analysis.NAME, folder.to_json(analyses))
         folder.write_results(workdir, summary)
     processes.wait("results.json")  # no process ends before the file exists
@@ -106,6 +110,7 @@ def _train(
     analyses["sizes"] = results.sizes(trial.parts, trial.labels[task.name])
     seeds = [seed for seed, ok in zip(trial.seeds, converged, strict=True) if ok]
     scores = results.of_task(task, of_seeds(last.finished, converged), trial.heads)
+    results.add_distances(scores, analyses)
     selected_params = _best_params(selected, converged)
     turns = analysis.choose_turns(trial, task, selected_params)
     if trial.refit:

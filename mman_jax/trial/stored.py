@@ -51,7 +51,7 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
             if not _NAME.fullmatch(name):
                 raise InputError(f"{path}: tasks", f"{name!r:.60}", "a name")
             _check_scores(scores, f"{path}: tasks.{name}.")
-    _check(results, {"sees?": _SEES}, f"{path}: ")
+    _check(results, {"sees?": _SEES, "seal?": {"digest": str}}, f"{path}: ")
     if "ceiling" in results:
         _check(results, {"ceiling": float, "ceiling_late_fusion": float}, f"{path}: ")
     return results

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -137,8 +137,25 @@ class Trial:
         return dataclasses.replace(self, parts=parts, labels=labels, trainer=trainer)
 
 
-def prepare_trial(config: ConfigDict) -> Trial:
-    """Reads and checks everything that a config names; compiles and writes nothing."""
+class Data(NamedTuple):
+    """What a config says of its data, for training and for checks of what was trained.
+
+    Attributes:
+        tasks: see `Trial`, also for `parts`, `labels` and `external`.
+        conversations: see `Trainer`.
+        notices: notices on the corpus and its split.
+    """
+
+    tasks: tuple[Task, ...]
+    parts: Parts
+    labels: dict[str, dict[str, np.ndarray]]
+    external: External | None
+    conversations: int | None
+    notices: tuple[str, ...]
+
+
+def prepare_data(config: ConfigDict) -> Data:
+    """Reads the corpora that a config names, splits them, and checks tasks and labels."""
     configs.check(config)
     corpus, external = load_corpora(config.data)
     tasks = configs.tasks_of(config, corpus)
@@ -149,13 +166,21 @@ def prepare_trial(config: ConfigDict) -> Trial:
     cells = load_cells(config, corpus)
     parts, conversations = _parts(config.data, corpus, split, cells)
     labels = {task.name: parts.labels(task) for task in tasks}
+    notices = (*([mismatch] if mismatch else []), *split_notices)
+    return Data(tasks, parts, labels, external, conversations, notices)
+
+
+def prepare_trial(config: ConfigDict) -> Trial:
+    """Reads and checks everything that a config names; compiles and writes nothing."""
+    tasks, parts, labels, external, conversations, data_notices = prepare_data(config)
+    corpus, cells = parts.corpus, parts.cells
     trainer = make_trainer(config, parts, tasks[0], conversations)
     _check_memory(config, trainer, parts.rows)
     train = parts.layouts["train"].conversations
     unusual = warnings.of_columns(cells.corpus, parts.scaling, train)
     notices = [*corpus.source_notes, parts.split.how, *cells.notices()]
-    notices += [*([mismatch] if mismatch else []), *map(str, unusual), *parts.split.notices]
-    notices += [*split_notices, *warnings.of_split(corpus, parts.split)]
+    notices += [*data_notices, *map(str, unusual), *parts.split.notices]
+    notices += [*warnings.of_split(corpus, parts.split)]
     notices += [x for task in tasks for x in task.check_split(corpus, parts.split)]
     if config.data.folds:
         notices += clips.fitted_notice(config.data.path, corpus)

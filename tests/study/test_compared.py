@@ -76,7 +76,7 @@ def test_all_pairs_by_hand(three):
     assert [run["name"] for run in found["runs"]] == ["right", "half", "wrong"]
     (row, *_) = comparison.scores(found).plain  # in per cent
     assert all(float(cell.split(" ±")[0]) > 1 for cell in row[3:]), row
-    written = markdown.render(comparison.document(found))
+    written = markdown.render(comparison.document([found]))
     assert "| right over wrong | +100.00 |" in written
     assert "again" in written
 
@@ -109,10 +109,10 @@ def test_what_the_systems_read_and_their_publications(three):
     assert reads == "utterances, speakers, earlier turns, later turns"
     assert "74.08 (IEMOCAP, weighted F1 of six classes)" in scores
     assert size == str(found["runs"][0]["parameters"])
-    sections = [section.name for section in comparison.document(found).sections]
-    assert "systems-section" in sections
-    plain = comparison.document(compared.compare(three[1:])).sections
-    assert "systems-section" not in [section.name for section in plain]
+    of_others = compared.compare(three[1:])
+    for results, has_table in ((found, True), (of_others, False)):
+        names = [table.name for table in comparison.tests_and_parts(results)]
+        assert ("systems" in names) == has_table
 
 
 def test_the_order_of_utterances_changes_nothing(tmp_path):
@@ -155,7 +155,7 @@ def test_other_modalities_and_features_are_compared(three):
     found = compared.compare(three)
     first, second = (run["name"] for run in found["runs"][:2])
     assert found["notes"] == [f"{second} and {first} have different features of text."]
-    assert found["notes"][0] in comparison.document(found).summary
+    assert found["notes"][0] in markdown.render(comparison.document([found]))
 
 
 @pytest.mark.parametrize(

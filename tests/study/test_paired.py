@@ -66,7 +66,7 @@ def test_numbers_are_compared_by_the_score_chosen(two):
         (pair,) = compared.compare(two, score=score)["comparisons"]
         expected = near[score]["mean"] - far[score]["mean"]
         assert pair["difference"] == pytest.approx(expected, abs=1e-5)
-    written = markdown.render(comparison.document(found))
+    written = markdown.render(comparison.document([found]))
     assert "the second trial's MAE less the first's." in written
     assert "| Acc7 |" in written
     assert "McNemar" not in written

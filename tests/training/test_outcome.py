@@ -17,7 +17,7 @@ def record(epochs, heads, start=1.0):
     """A history [E, S, T] whose numbers are all different and none of them zero."""
     values = start + np.arange(epochs * SEEDS * heads, dtype=np.float32)
     values = values.reshape(epochs, SEEDS, heads)
-    return Record(*(values + 1000 * i for i in range(4)), np.ones(values.shape, bool))
+    return Record(*(values + 1000 * i for i in range(4)), np.ones(values.shape, bool), values)
 
 
 def made(epochs, heads=1, best_epoch=1, failed=0):
@@ -65,7 +65,7 @@ def test_a_history_taken_apart_is_what_it_was_stacked_of():
 
 
 def selected(best, losses):
-    history = Record(*[np.float32(losses)[:, :, None]] * 5)
+    history = Record(*[np.float32(losses)[:, :, None]] * 6)
     return Outcome(np.array(best), *[None] * 5, history)
 
 
@@ -127,7 +127,7 @@ def script(selection, accuracies, losses, tests=None, target=0, calibrated=None)
         right = round(100 * accuracy)
         counts = jnp.int32([[[right, 100 - right], [0, 0]]])
         test = tests[epoch - 1] if tests else 0.5
-        record = Record(*(jnp.float32([x]) for x in (0, loss, accuracy, test, 1)))
+        record = Record(*(jnp.float32([x]) for x in (0, loss, accuracy, test, 1, 0)))
         low = jnp.float32([calibrated[epoch - 1]]) if calibrated else record.valid_loss
         params = {"fusion": np.float32(epoch)}
         state = state._replace(epoch=np.int32(epoch), params=params)
@@ -179,7 +179,7 @@ def test_selection_by_recall_weighs_classes_alike():
     scores = []
     for valid in counts:
         right = float(valid[0].diagonal().sum()) / 100
-        record = Record(*(jnp.float32([x]) for x in (0, 1.0, right, 0, 1)))
+        record = Record(*(jnp.float32([x]) for x in (0, 1.0, right, 0, 1, 0)))
         scores.append(Selection("recall", 9).score(record, valid, record.valid_loss))
     assert scores[0] < scores[1]  # 0.5 against 0.68, though 90 are right against 67
 
@@ -207,7 +207,7 @@ def test_the_last_epoch_is_kept_and_the_loss_stops():
     state = begin()._replace(lowest=optimizer.start_lowest(1))
     for epoch, loss in enumerate(losses, 1):
         counts = jnp.int32([[[epoch, 9]]])
-        record = Record(*(jnp.float32([x]) for x in (0, loss, 0.5, 0.5, 1)))
+        record = Record(*(jnp.float32([x]) for x in (0, loss, 0.5, 0.5, 1, 0)))
         params = {"fusion": np.float32(epoch)}
         lowest = optimizer.update_lowest(state.lowest, epoch, record.valid_loss)
         state = state._replace(epoch=np.int32(epoch), params=params, lowest=lowest)

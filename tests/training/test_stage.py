@@ -132,7 +132,7 @@ def diverged():
     config.train.towers.learning_rate.default = 1.0
     trainer, labels = tiny.trainer(config, seeds=2)
     state = trainer.start("towers", [0, 1])._replace(lr_scale=np.float32([1.0, 1e38]))
-    history = Record(*np.zeros((5, 0, 2, 2), np.float32))
+    history = Record(*np.zeros((6, 0, 2, 2), np.float32))
     *_, snapshot = trainer.run(labels, [0, 1], Snapshot("towers", state, history, {}))
     return trainer, labels, snapshot
 

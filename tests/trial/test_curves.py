@@ -14,7 +14,7 @@ def history(epochs, heads, offset=0.0):
     values = offset + np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 7
     training = np.ones(shape, bool)
     training[2:, 1] = False
-    return Record(values, values + 100, values + 200, values + 300, training)
+    return Record(values, values + 100, values + 200, values + 300, training, -values)
 
 
 def snapshots(epochs):
@@ -38,9 +38,9 @@ def test_a_line_an_epoch_of_each_head_and_seed_that_trained(tmp_path):
     write(tmp_path / "curves.csv", snapshots(3))
     lines = (tmp_path / "curves.csv").read_text().splitlines()
     assert lines[:3] == [
-        "stage,head,seed,epoch,train_loss,valid_loss,valid_accuracy",
-        "towers,speech,3,1,0.0,100.0,200.0",
-        "towers,text,3,1,0.14285715,100.14286,200.14285",
+        "stage,head,seed,epoch,train_loss,valid_loss,valid_accuracy,score",
+        "towers,speech,3,1,0.0,100.0,200.0,-0.0",
+        "towers,text,3,1,0.14285715,100.14286,200.14285,-0.14285715",
     ]
     rows = tiny.curve_rows(tmp_path / "curves.csv")
     assert len(rows) == 3 * 3 + 3 * 2  # three heads, three epochs of a seed and two of the other

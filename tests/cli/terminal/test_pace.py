@@ -17,7 +17,7 @@ def clock(monkeypatch):
 
 def after(epochs):
     ones = np.ones((epochs, 1, 1))
-    return Snapshot("towers", None, Record(ones, ones, ones, ones, ones > 0), {})
+    return Snapshot("towers", None, Record(ones, ones, ones, ones, ones > 0, ones), {})
 
 
 def test_the_time_of_an_epoch_follows_the_pace_since_the_last_line(clock, capsys):
