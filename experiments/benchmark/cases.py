@@ -13,7 +13,7 @@ import numpy as np
 
 from configs import mman
 from experiments.benchmark.commands import case_read, case_start, case_sweep
-from experiments.benchmark.hearing import case_speakers
+from experiments.benchmark.hearing import case_interim, case_speakers
 from experiments.benchmark.measure import (
     conversations,
     measurement,
@@ -174,6 +174,7 @@ CASES: dict[str, Callable[[np.ndarray], Iterator[dict[str, Any]]]] = {
     "serve": case_serve,
     "soak": case_soak,
     "speakers": case_speakers,
+    "interim": case_interim,
     "systems": case_systems,
     "tpu": case_tpu,
 }

@@ -1,5 +1,7 @@
-"""Diarisation error rates of the methods that find speakers, on generated dialogues."""
+"""Generated dialogues of known truth: errors of found speakers, accuracy of interim predictions."""
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,14 +12,20 @@ from scipy.io import wavfile
 from scipy.optimize import linear_sum_assignment
 
 from mman_jax.demo import clips
+from mman_jax.features import manifest
 from mman_jax.features.media import SAMPLE_RATE
 from mman_jax.features.speakers import embedding, speakers
 from mman_jax.features.speakers.speakers import Speakers
+from mman_jax.inference import listening
+from mman_jax.inference.answerer import Answerer
+from mman_jax.trial import clips as stored_clips
+from mman_jax.trial.stored import load_models
 
 Turns = Sequence[tuple[float, float, str]]
 """Start, end and speaker of each turn."""
 
 _TALKS, _TURNS, _PAUSE = 6, 8, 0.9
+_DEMO, _SHARES = 24, (0.2, 0.4, 0.6, 0.8, 1.0)  # conversations; shares of a turn, ascending
 _STEP = 0.01  # seconds of a frame that is scored
 
 
@@ -86,3 +94,48 @@ def case_speakers(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
     for name, values in rates.items():
         errors = {"error_rate": float(np.mean(values)), "per_talk": np.round(values, 3).tolist()}
         yield {"case": "speakers", "way": name} | errors
+
+
+def case_interim(lengths: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Trains on the sound of demo talks, and scores answers by the share of the turn heard."""
+    with tempfile.TemporaryDirectory() as folder:
+        table, corpus, run = (Path(folder) / name for name in ("clips.csv", "c.npz", "run"))
+        speech = ("--modalities=speech", "--speech=prosody")
+        batch = ("--config.train.batch=2", "--config.train.max_epochs=15")
+        for command in (
+            ("demo", f"--output={folder}", f"--conversations={_DEMO}"),
+            ("extract", f"--manifest={table}", f"--output={corpus}", *speech),
+            (
+                "run",
+                "--config=clstm_speech",
+                f"--workdir={run}",
+                f"--config.data.path={corpus}",
+                *batch,
+            ),
+        ):
+            module = [sys.executable, "-m", f"experiments.{command[0]}"]
+            subprocess.run([*module, *command[1:]], check=True, stdout=subprocess.DEVNULL)
+        yield {"case": "interim", "accuracy": accuracy_by_share(run, table)}
+
+
+def accuracy_by_share(workdir: Path, table: Path) -> dict[str, float]:
+    """Returns the accuracy on the test part of a manifest by the share of each turn heard.
+
+    Only sound is used. Earlier turns of the conversation are known in full.
+    """
+    answerer = Answerer(load_models(workdir))
+    extraction = stored_clips.load(workdir, ["speech"])
+    right: dict[str, list[bool]] = {f"{share:g}": [] for share in _SHARES}
+    name, state = "", answerer.begin()
+    for utterance in manifest.read(table):
+        if utterance.split != "test":
+            continue
+        if utterance.conversation_id != name:
+            name, state = utterance.conversation_id, answerer.begin()
+        samples = utterance.read_audio()
+        for share in _SHARES:
+            heard = listening.features(extraction, samples[: round(share * len(samples))])
+            after, answer = answerer.step(state, heard)
+            right[f"{share:g}"].append(answer.label == utterance.label)
+        state = after
+    return {share: float(np.mean(values)) for share, values in right.items()}

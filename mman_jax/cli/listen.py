@@ -7,9 +7,11 @@ speech in the same way as in the training corpus.
 columns start, end (seconds) and transcript. Other modalities are missing. `--microphone` listens
 until Ctrl-C. `--words=whisper:FOLDER` recognises the words of each utterance, if there are no
 subtitles; `--speakers` finds the speakers of a recording before the first utterance is predicted.
+`--interim=1` also predicts an utterance every second before it ends, in lines marked `interim`.
 Needs the extra `listen`, the extra of the model's features, and `words` to recognise words.
 """
 
+import math
 import pathlib
 import sys
 from collections.abc import Iterable
@@ -32,6 +34,9 @@ _TRANSCRIPT = command.path_flag(
     "transcript", "Words of the recording: .srt, .vtt, or .csv of start, end, transcript.", False
 )
 _ATTENTION = command.attention_flag()
+_INTERIM = flags.DEFINE_float(
+    "interim", None, "Seconds of an utterance between interim predictions; by default none."
+)
 _CONTEXT = command.context_flag()
 hearing.turns_flags()
 hearing.words_flags()
@@ -51,6 +56,8 @@ def main() -> None:
     recogniser, speakers = hearing.recogniser(), hearing.found_speakers()
     if speakers and _MICROPHONE.value:
         raise InputError("--speakers", "given with --microphone", "a recording")
+    if speakers:
+        command.refuse(_INTERIM, "given with --speakers", "one of the two")
     transcript = _TRANSCRIPT.value
     if recogniser and _INPUT.value and not transcript:
         transcript = listening.words_beside(pathlib.Path(_INPUT.value))
@@ -78,9 +85,11 @@ def main() -> None:
             chunks = listening.microphone()
         else:
             chunks = listening.recording(_INPUT.value, track)
-        spoken = listening.stream(chunks, words, recogniser, *lengths)
+        interim = math.inf if _INTERIM.value is None else _INTERIM.value
+        spoken = listening.stream(chunks, words, recogniser, *lengths, interim)
     try:
-        times = listening.answer(answerer, extraction, spoken, sys.stdout)
+        with command.named_flags("interim"):
+            times = listening.answer(answerer, extraction, spoken, sys.stdout)
     except KeyboardInterrupt:
         if _MICROPHONE.value:  # Ctrl-C may come between two reads
             return

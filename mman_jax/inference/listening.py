@@ -1,6 +1,7 @@
 """Turns of a recording or a microphone, their words, and their predictions."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
@@ -33,6 +34,8 @@ def answer(
 ) -> list[tuple[float, float]]:
     """Predicts the utterances of one conversation in order; returns their starts and ends.
 
+    The prediction of an interim utterance, marked as such, leaves no trace in the conversation.
+
     Args:
         answerer: the models of the run.
         extraction: feature extraction of the model; only speech and text are used.
@@ -42,13 +45,19 @@ def answer(
     state, times = answerer.begin(), []
     for turn in spoken:
         vectors = features(extraction, turn.samples, turn.words)
-        state, reply = answerer.step(state, vectors, turn.speaker)
-        about: dict[str, Any] = {"start": round(turn.start, 2), "end": round(turn.end, 2)}
-        known = {"speaker": turn.speaker, "transcript": turn.words}
-        about |= {name: value for name, value in known.items() if value}
-        lines.write(about | lines.fields(reply), sink)
-        times.append((turn.start, turn.end))
+        after, reply = answerer.step(state, vectors, turn.speaker)
+        lines.write(about(turn) | lines.fields(reply), sink)
+        if not turn.interim:
+            state = after
+            times.append((turn.start, turn.end))
     return times
+
+
+def about(turn: Spoken) -> dict[str, Any]:
+    """Returns what is known about an utterance, in addition to its prediction, for JSON."""
+    times = {"start": round(turn.start, 2), "end": round(turn.end, 2)}
+    known = {"interim": turn.interim, "speaker": turn.speaker, "transcript": turn.words}
+    return times | {name: value for name, value in known.items() if value}
 
 
 def stream(
@@ -56,7 +65,8 @@ def stream(
     words: Sequence[Words] = (),
     recogniser: Recogniser | None = None,
     pause: float = 0.5,
-    longest: float = 20.0,
+    longest: float = pauses.LONGEST,
+    interim: float = math.inf,
 ) -> Iterator[Spoken]:
     """Yields the utterances of one conversation as they end, with their words.
 
@@ -66,8 +76,10 @@ def stream(
         recogniser: recognises the words of each utterance; None: only `words` are known.
         pause: seconds without speech that end an utterance.
         longest: seconds after which an utterance is cut.
+        interim: see `pauses.cut`.
     """
-    for spoken in pauses.cut(chunks, pauses.detector(), pause=pause, longest=longest):
+    lengths = {"pause": pause, "longest": longest, "interim": interim}
+    for spoken in pauses.cut(chunks, pauses.detector(), **lengths):
         if recogniser:
             transcript = recogniser.transcribe(spoken.samples)
         else:
@@ -81,7 +93,7 @@ def turns(
     recogniser: Recogniser | None = None,
     speakers: Speakers | None = None,
     pause: float = 0.5,
-    longest: float = 20.0,
+    longest: float = pauses.LONGEST,
     track: int = 1,
 ) -> tuple[list[Spoken], list[str]]:
     """Returns the turns of a recording between pauses, in order, and notices about them.

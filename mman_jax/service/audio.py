@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import math
 import pathlib
 import queue
 import tempfile
@@ -27,6 +28,7 @@ LONGEST_MESSAGE = 1 << 16
 
 _RECORDINGS = 8  # that are being measured or wait for it
 _MICROPHONES = 16
+_LATE = 10  # messages of one microphone that wait, from which on it gets no interim answers
 _BEHIND = 100  # messages of one microphone that wait to be cut
 
 
@@ -125,8 +127,10 @@ class AudioInput:
             transcript = self.recogniser.transcribe(samples)
         return listening.features(self.extraction, samples, transcript)
 
-    async def listen(self, socket: Any, batcher: Batcher, conversation: str) -> None:
-        """Answers each utterance of a microphone as it ends.
+    async def listen(
+        self, socket: Any, batcher: Batcher, conversation: str, interim: float = math.inf
+    ) -> None:
+        """Answers each utterance of a microphone as it ends, and before that every `interim` s.
 
         The open WebSocket receives binary messages of 16-bit samples, little-endian, at 16 kHz,
         one channel; a text message ends them. Too many microphones, and sound that arrives faster
@@ -138,12 +142,14 @@ class AudioInput:
         chunks: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         utterances: asyncio.Queue[tuple[Spoken, Any] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        cutting = asyncio.create_task(asyncio.to_thread(self._cut, chunks, utterances, loop))
+        cutting = asyncio.create_task(
+            asyncio.to_thread(self._cut, chunks, utterances, loop, interim)
+        )
         receiving = asyncio.create_task(_receive(socket, chunks))
         try:
             while (utterance := await utterances.get()) is not None:
                 spoken, features = utterance
-                reply = await batcher.ask(conversation, features)
+                reply = await batcher.ask(conversation, features, interim=spoken.interim)
                 await socket.send_json(_line(spoken, reply))
             await receiving  # raises what it refused
         finally:
@@ -152,9 +158,18 @@ class AudioInput:
             await cutting
             self._microphones -= 1
 
-    def _cut(self, chunks: Any, utterances: asyncio.Queue, loop: asyncio.AbstractEventLoop) -> None:
+    def _cut(
+        self,
+        chunks: queue.SimpleQueue[np.ndarray | None],
+        utterances: asyncio.Queue,
+        loop: asyncio.AbstractEventLoop,
+        interim: float,
+    ) -> None:
         try:
-            for spoken in pauses.cut(_until_none(chunks), pauses.detector()):
+            sound = _until_none(chunks)
+            for spoken in pauses.cut(sound, pauses.detector(), interim=interim):
+                if spoken.interim and chunks.qsize() > _LATE:  # it would delay the next answers
+                    continue
                 measured = self._pool.submit(self._features, spoken.samples)
                 loop.call_soon_threadsafe(utterances.put_nowait, (spoken, measured.result()))
         finally:
@@ -174,9 +189,7 @@ def _in_file(recording: Recording, work: Callable[..., Result]) -> Result:
 def _line(spoken: Spoken, reply: Reply) -> dict[str, Any]:
     """Returns the reply to a turn with its times, its words, and its status unless it is 200."""
     status, body = reply
-    about: dict[str, Any] = {"start": round(spoken.start, 2), "end": round(spoken.end, 2)}
-    about |= {"transcript": spoken.words} if spoken.words else {}
-    return about | body | ({"status": status} if status != 200 else {})
+    return listening.about(spoken) | body | ({"status": status} if status != 200 else {})
 
 
 def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:

@@ -108,6 +108,7 @@ class Job(NamedTuple):
     features: dict[str, np.ndarray] | None  # [D] float32 of the modalities that are present
     number: int | None  # of the utterance in its conversation, from 1; None if it is not counted
     speaker: str  # empty: the conversation's only one
+    interim: bool  # whether it is answered from its conversation's state, which stays as it is
     done: asyncio.Future[Reply]
 
 
@@ -189,12 +190,14 @@ class Batcher:
         features: dict[str, np.ndarray] | None,
         number: int | None = None,
         speaker: str = "",
+        interim: bool = False,
     ) -> Reply:
         """Returns the reply to an utterance, see `Job`."""
         if refusal := self.refusal():
             return refusal
         began = time.monotonic()
-        job = Job(conversation, features, number, speaker, self._loop.create_future())
+        done = self._loop.create_future()
+        job = Job(conversation, features, number, speaker, interim, done)
         with self._news:
             self._waiting.append(job)
             if len(self._waiting) == 1:  # otherwise the thread has been notified, or is not waiting
@@ -267,6 +270,7 @@ class Batcher:
                 [slot.begins for slot in slots.values()],
                 [job.features or {} for job in jobs],
                 [job.speaker for job in jobs],
+                [job.interim for job in jobs],
             )
         except Exception:
             # A bug in one step must not end the service: the states are those before it.
@@ -280,8 +284,8 @@ class Batcher:
         self.metrics.steps.add(len(slots))
         self._file.unsaved = True
         replies = {}
-        for (name, slot), answer in zip(slots.items(), answers, strict=True):
-            count = int(self._states.counts[slot.number])
+        for (name, slot), job, answer in zip(slots.items(), jobs, answers, strict=True):
+            count = int(self._states.counts[slot.number]) + job.interim
             body = {"conversation": name, "utterance": count} | fields(answer)
             if slot.forgotten:
                 self.metrics.forgotten += 1

@@ -139,6 +139,7 @@ class SlotStates:
         begins: Sequence[bool],
         features: Sequence[Mapping[str, np.ndarray]],
         speakers: Sequence[str] = (),
+        interim: Sequence[bool] = (),
     ) -> list[Answer]:
         """Answers one utterance of each of B conversations, and updates their states.
 
@@ -147,6 +148,7 @@ class SlotStates:
             begins: whether it is the first utterance of its conversation.
             features: [D] float32 of the modalities that are present, not scaled.
             speakers: names of their speakers; empty names, or none: one for each conversation.
+            interim: whether the answer leaves the state of its conversation as it is; default: no.
         """
         numbers = np.array(slots, np.int64)
         for leaf in self._leaves:
@@ -156,8 +158,9 @@ class SlotStates:
         states, counts = self._gather(padded, len(numbers))
         names = [*(speakers or [""] * len(numbers)), *[""] * padding]
         after, answers = self.answerer.step_all(states, [*features, *[{}] * padding], names)
+        final = np.flatnonzero(~np.array(interim, bool)) if any(interim) else slice(len(numbers))
         for leaf, new in zip(self._leaves, jax.tree.leaves((after, counts + 1)), strict=True):
-            leaf[numbers] = new[: len(numbers)]
+            leaf[numbers[final]] = new[final]
         return answers[: len(numbers)]
 
     def read(self, slots: Mapping[str, int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import math
 import pathlib
 import re
 import socket as sockets
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from typing import Any, NamedTuple
 
 from mman_jax.errors import InputError
+from mman_jax.features.speech import pauses
 from mman_jax.inference import answerer
 from mman_jax.service import requests
 from mman_jax.service.access import Access
@@ -161,12 +163,13 @@ def _others(batcher: Batcher, audio: AudioInput | None, site: Site | None) -> As
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.websocket(_CONVERSATION + "/sound")
-    async def microphone(socket: fastapi.WebSocket, conversation: str):
+    async def microphone(socket: fastapi.WebSocket, conversation: str, interim: float = math.inf):
         await socket.accept()
         try:
             if not audio:
                 raise Refused(400, "this model has no extraction, and cannot measure sound")
-            await audio.listen(socket, batcher, requests.check_name(conversation))
+            pauses.check_interim(interim)
+            await audio.listen(socket, batcher, requests.check_name(conversation), interim)
             await socket.close()
         except (InputError, Refused) as error:
             reason = str(error).encode()[:_REASON].decode(errors="ignore")

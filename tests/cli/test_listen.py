@@ -68,6 +68,25 @@ def test_a_recording_with_and_without_words(trained, recording, tmp_path):
     assert worded[1]["probabilities"] != turns[1]["probabilities"]
 
 
+def test_interim_predictions_change_no_other_line(trained, recording):
+    def listen(*flags):
+        ended = mman("listen", f"--checkpoint={trained[2]}", f"--input={recording}", *flags)
+        return ended.returncode, ended.stdout.splitlines(), ended.stderr
+
+    _, plain, _ = listen()
+    _, found, _ = listen("--interim=0.3")
+    lines = [json.loads(line) for line in found]
+    assert [line for line, said in zip(found, lines, strict=True) if "interim" not in said] == plain
+    interim = [line for line in lines if line.get("interim")]
+    assert len(interim) >= 6
+    for line in interim:  # before the line of its own turn
+        whole = next(turn for turn in lines[lines.index(line) :] if "interim" not in turn)
+        assert line["start"] == whole["start"]
+        assert line["end"] <= whole["end"]
+        assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert "--interim: 0 s; expected 0.1 s or more" in listen("--interim=0")[2]
+
+
 def test_the_microphone(trained, monkeypatch):
     pcm = (sound() * 32767).astype(np.int16)
 

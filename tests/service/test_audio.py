@@ -155,3 +155,39 @@ def test_pages_of_recordings(recording):
     assert (status, page.decode()) == (200, f"<p>tälk.wav {len(content)}")
     status, answer = ask(content, path="/look")
     assert (status, "no page for recordings" in answer.decode()) == (400, True)
+
+
+def test_a_microphone_gets_interim_answers_from_the_state_before(recording):
+    samples = (media.read_audio(recording)[: 8 * 16000] * 32767).astype("<i2")
+    pieces = [piece.tobytes() for piece in np.array_split(samples, 80)]
+
+    class Socket:
+        def __init__(self):
+            self.sent, self.pieces = [], iter(pieces)
+
+        async def receive(self):
+            await asyncio.sleep(0.02)  # the sound is cut meanwhile
+            return {"type": "websocket.receive", "bytes": next(self.pieces, None)}
+
+        async def send_json(self, line):
+            self.sent.append(line)
+
+    async def listen(*interim):
+        async with running() as batcher:
+            socket = Socket()
+            await AudioInput(EXTRACTION).listen(socket, batcher, "a", *interim)
+            return socket.sent
+
+    plain, found = asyncio.run(listen()), asyncio.run(listen(0.3))
+    assert [line for line in found if "interim" not in line] == plain
+    assert len(plain) == 3
+    assert len(found) > 5
+    heard = samples.astype(np.float32) / 32768
+    for line in found:
+        if "interim" in line:
+            done = [turn for turn in plain if turn["end"] < line["start"]]
+            parts = [(turn["start"], turn["end"]) for turn in [*done, line]]
+            parts = [heard[round(a * 62.5) * 256 : round(b * 62.5) * 256] for a, b in parts]
+            assert line["utterance"] == len(done) + 1
+            values = list(line["probabilities"].values())
+            np.testing.assert_allclose(values, expected(*parts)[-1], atol=2e-6)

@@ -50,6 +50,25 @@ def test_states_are_those_of_a_single_conversation_and_move_between_slots():
     jax.tree.map(np.testing.assert_array_equal, states.read({"a": 0})["a"], begin)
 
 
+def test_an_interim_answer_is_that_of_its_state_and_leaves_it():
+    given = corpus()
+    states, other = (SlotStates(Answerer([trained.model()]), 3, sizes=(2,)) for _ in range(2))
+    for turn, begins in enumerate((True, False)):
+        of_a, of_b = there(given, turn), there(given, 6 + turn)
+        before = states.read({"a": 1})["a"]
+        (interim,) = states.step([1], [begins], [of_b], interim=[True])
+        jax.tree.map(np.testing.assert_array_equal, states.read({"a": 1})["a"], before)
+        expected = other.step([1], [begins], [of_a])
+        # The other conversation of the step goes on.
+        begin = states.read({"b": 2})["b"][1]
+        found = states.step([1, 2], [False, begins], [of_a, of_b], interim=[False, True])
+        assert states.read({"b": 2})["b"][1] == begin
+        assert found[0] == expected[0]
+        if begins:  # both conversations were at their beginning
+            assert found[1].probabilities == pytest.approx(interim.probabilities, abs=2e-6)
+        jax.tree.map(np.testing.assert_array_equal, states.read({"a": 1}), other.read({"a": 1}))
+
+
 @pytest.mark.parametrize(
     ("waiting", "taken"),
     [(0, 0), (1, 1), (5, 5), (63, 63), (100, 64), (110, 110), (164, 128), (210, 210), (999, 256)],

@@ -210,6 +210,13 @@ def test_why_a_microphone_is_closed_is_short_enough():
     assert len(closed["reason"].encode()) <= 123
 
 
+def test_seconds_between_interim_answers_are_checked():
+    app = web.make(batcher(), AudioInput(None), "")
+    for query, reason in ((b"interim=0", "interim: 0 s; exp"), (b"interim=nan", "interim: nan s")):
+        sent = called(app, "/conversations/a/sound", [], "websocket", query=query)
+        assert sent[-1]["reason"].startswith(reason)
+
+
 def test_a_late_service_refuses_before_it_reads_a_body():
     late = batcher()
     late.pace.delay, late._longest_wait = 1.5, 1.0
