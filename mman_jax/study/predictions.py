@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mman_jax.data.readers import csv_tables
-from mman_jax.errors import InputError, nearest
+from mman_jax.errors import InputError, nearest, reading
 from mman_jax.evaluation import calibration
 from mman_jax.files.whole import check_regular
 from mman_jax.study.finished import Run
@@ -133,8 +133,10 @@ def read(path: pathlib.Path, of: Run) -> Run:
         expected = "a trial of this version of mman_jax"
         raise InputError(of.path, "a trial without ids of utterances", f"{expected} before {path}")
     columns = next(iter(of.tasks.values()))[1]
-    names = [_RENAMED.sub("", c) if c not in known else c for c in columns["conversation"].tolist()]
-    wanted = [(c, known[c][p]) for c, p in zip(names, columns["position"].tolist(), strict=True)]
+    places = zip(columns["conversation"].tolist(), columns["position"].tolist(), strict=True)
+    with reading(of.path, "ids of the utterances that were scored"):
+        named = [(c if c in known else _RENAMED.sub("", c), p) for c, p in places]
+        wanted = [(c, known[c][p]) for c, p in named]
     file = _File(path, known, wanted)
     tasks, scored, distances = {}, {}, {}
     for name, (_, utterances) in of.tasks.items():

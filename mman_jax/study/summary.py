@@ -123,6 +123,7 @@ def _system(
         "about": system.about,
         **{name: scores[name] for name in fields},
         **{name: scores[name] for name in optional if name in scores},
+        **({"seal": trial["seal"]["digest"]} if "seal" in trial else {}),
         "parameters": trial["parameters"] | {"trainable": scores["trainable"]},
         "interval": list(significance.seed_interval(scores["test"][headline]["per_seed"])),
         "seconds": sum(map(_seconds, trials)),

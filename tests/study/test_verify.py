@@ -211,11 +211,11 @@ def test_what_is_missing_is_not_checked(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mosi", "mosi_average", "mosi_text", "synthetic"])
-def test_committed_results_follow_from_their_seeds_and_have_no_seal(name, tmp_path):
+def test_committed_results_follow_from_their_seeds_and_are_checked_no_further(name, tmp_path):
     found = checked(RESULTS / name)
     assert found.pop("scores").state == OK
     assert {str(x).partition(": ")[2] for x in found.values()} == {
-        "not checked: no folder of the trial, so no seal"
+        "not checked: no folder of the trial"
     }
     results = json.loads((RESULTS / name / "results.json").read_text())
     results["systems"]["mman"]["test"]["accuracy"]["mean"] += 0.01
@@ -238,6 +238,16 @@ def test_the_command_ends_with_a_status(tmp_path):
     for arguments in ([], [str(tmp_path)], [str(folder), "--config.data.path=/nowhere"]):
         ended = command("experiments.verify", *arguments)
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+
+
+def test_a_report_names_the_seals_of_its_trials(tmp_path):
+    of = gallery.finished("classes")
+    of.copy(tmp_path / "systems" / "mman")
+    for digest, found in ((of.results["seal"]["digest"], []), ("other", ["report"])):
+        study = {"systems": {"mman": {"seal": digest}}}
+        (tmp_path / "results.json").write_text(json.dumps(study))
+        names = [f"systems/mman, {name}" for name in NAMES + found]
+        assert [check.name for check in verify.verify(tmp_path)] == [*names, "scores"]
 
 
 def test_files_cannot_write_lines_of_the_report(tmp_path):
