@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# An array of either NumPy or JAX: the data side fills a Batch, the training side computes on it.
+# An array of NumPy (as in `data`, which fills a Batch) or of JAX (as in training).
 Array = Any
 
 UNSCORED = -1
-"""The label of an utterance that is context only: neither trained on nor scored."""
+"""Label of utterances that are context only, neither trained on nor scored."""
 
 CELLS = ("utterances", "words", "frames")
 """The kinds of cells of a row: utterances of a conversation, words of an utterance, or a single

@@ -1,7 +1,7 @@
-"""Exports of a run's models: two functions that need only JAX, and a card.
+"""Exports of a run's models: a function for conversations, one for single steps, and a card.
 
-One function takes full conversations, the other a single step. Both contain the parameters and the
-scaling as constants, and return the mean over all seeds, tempered like the model's.
+Both functions need only JAX, contain the parameters and the scaling as constants, and return the
+mean over all seeds, with the model's temperature.
 """
 
 import copy
@@ -70,7 +70,7 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     check_vectors(models)
     parts = [(model, check_network("an export", model.build())) for model in models]
 
-    # The function of one row is mapped over B: an unknown number of rows cannot be cut in blocks.
+    # The function of one row is mapped over B, because an unknown number of rows has no blocks.
     def one_row(*cells: Mapping[str, Array]) -> Array:
         return _joined([_predict_row(model, system, *cells)[1] for model, system in parts])
 
@@ -98,7 +98,7 @@ def step(models: Sequence[Model]) -> export.Exported:
             for (model, system), states in zip(parts, unravel(state), strict=True)
         ]
         after, _ = ravel_pytree([states for states, _ in rows])
-        # The result depends on the argument even if the system has no state.
+        # The result must depend on the argument even if the system has no state.
         return jnp.concatenate([state[:0], after]), _joined([values[0] for _, values in rows])
 
     return _export(models, jax.vmap(one_row), "b", len(begin))
@@ -119,10 +119,11 @@ def _ravelled(models: Sequence[Model]) -> tuple[Array, Callable[[Array], Any]]:
 def load(
     folder: str | pathlib.Path, today: datetime.date | None = None
 ) -> dict[str, Callable[..., Any]]:
-    """Reads the functions of a folder that `mman export` wrote, compiled, by name.
+    """Reads and compiles the functions of a folder that `mman export` wrote; returns them by name.
 
     They are `conversation` and, if the system predicts turn by turn, `step` (see `conversations`
-    and `step`). Warns if JAX no longer guarantees to read them (see `exported` in `card.json`).
+    and `step`). Issues a warning if JAX no longer guarantees that it can read them (see `exported`
+    in `card.json`).
 
     Args:
         folder: folder of the export.
@@ -211,7 +212,7 @@ def card(
         "limits": [
             *limits(results.get("corpus") or {}, replaced, system.causal, model.in_context),
             "Lowered for CPUs, CUDA and TPUs; run and tested on CPUs.",
-            "JAX reads files of jax.export for six months (see exported); .safetensors do not age.",
+            "JAX reads files of jax.export for six months (see exported), .safetensors always.",
         ],
         "exported": {
             "jax": metadata.version("jax"),
@@ -330,7 +331,7 @@ def limits(corpus: Mapping[str, Any], replaced: bool, causal: bool, in_context: 
         by = corpus["test"].get("scaled")
         sentences.append(f"Test scores are of another corpus (see corpus.test), scaled by {by}.")
     if corpus.get("path") == "synthetic":  # a path of a file otherwise
-        sentences.append("The training corpus is synthetic: this says nothing about people.")
+        sentences.append("The training corpus is synthetic: scores say nothing about real speech.")
     return sentences
 
 

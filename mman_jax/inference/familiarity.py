@@ -12,10 +12,10 @@ import numpy as np
 from mman_jax.types import Array, Batch
 
 LEVELS = 1 - np.linspace(1, 0, 101) ** 2
-"""Levels of the stored quantiles, from 0 to 1; the levels near 1 are the closest together."""
+"""Levels of the stored quantiles, from 0 to 1, which are densest near 1."""
 
 LEAST = 0.01
-"""Share of utterances like those of training that are marked as unfamiliar."""
+"""Share of utterances from the training distribution that are marked as unfamiliar."""
 
 _ROWS = 64  # rows that are read at once
 

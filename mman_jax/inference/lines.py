@@ -1,4 +1,4 @@
-"""A stream of utterances and its predictions, as JSON lines.
+"""Streams of utterances and of predictions, as JSON lines.
 
 A line is `{"conversation": "id", "features": {"speech": [...], "text": [...]}}`; omitted modalities
 are missing. `"speaker": "name"` may be added: a model that scales features by speaker uses the past
@@ -36,7 +36,7 @@ class Turn(NamedTuple):
 
     conversation: str
     features: dict[str, np.ndarray] | None  # [D] float32 of each present modality
-    speaker: str = ""  # empty: the conversation's only one
+    speaker: str = ""  # empty if the conversation has one speaker
 
 
 def answer_lines(
@@ -63,7 +63,7 @@ def answer_lines(
         every: seconds between two saves; 0 saves after each prediction.
 
     Raises:
-        InputError: a line is invalid (all lines before it are predicted), or the states are.
+        InputError: a line is invalid (all lines before it are predicted), or the file of states is.
     """
     known: dict[str, Any] = {}
 
@@ -77,7 +77,7 @@ def answer_lines(
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}
     try:
-        # Of an endless line no more is read than is needed to refuse it.
+        # No more of an endless line is read than is needed to reject it.
         arriving = iter(lambda: source.readline(LONGEST + 1), b"")
         for turn in read(arriving, answerer.dims, "stdin"):
             name = turn.conversation
@@ -133,7 +133,7 @@ def read(lines: Iterable[bytes], dims: Mapping[str, int], source: str) -> Iterat
 
 
 def lines(corpus: Corpus) -> Iterator[str]:
-    """Yields the utterances of a corpus as such lines, without their missing modalities."""
+    """Yields the utterances of a corpus as input lines, without missing modalities."""
     for index, conversation in enumerate(corpus.conversation_ids):
         utterances = corpus.utterances(index)
         for u in range(utterances.start, utterances.stop):

@@ -105,7 +105,7 @@ def turns(
         speakers: finds its speakers; None: they are unknown.
         pause: see `stream`.
         longest: see `stream`.
-        track: number of the track of sound, from 1.
+        track: number of the audio track, from 1.
 
     Raises:
         InputError: the recording is unreadable or has no speech, or a library is missing.
@@ -124,7 +124,7 @@ def turns(
             for turn, text in zip(cut, texts, strict=True)
         ]
     if not spoken:
-        raise InputError(path, "no speech found", "a recording in which somebody speaks")
+        raise InputError(path, "no speech found", "a recording with speech")
     spoken.sort(key=lambda turn: turn.start)
     times = [(turn.start, turn.end) for turn in spoken]
     notices = [media.other_tracks(path, track), unheard(words, times)]
@@ -170,12 +170,12 @@ def unheard(words: Sequence[Words], times: Sequence[tuple[float, float]]) -> str
 
     Examples:
         >>> unheard([Words(0.0, 1.0, "well"), Words(1.0, 99.0, "yes")], [(0.2, 1.5), (2.0, 3.0)])
-        '1 of 2 subtitles lie in no turn, by their middle: their words are left out'
+        '1 of 2 subtitles have their midpoint in no turn: their words are left out'
         >>> unheard([Words(0.0, 1.0, "well")], [(0.2, 1.5)])
         ''
     """
     count = sum(not any(_lies_in(w, *time) for time in times) for w in words)
-    found = f"{count} of {len(words)} subtitles lie in no turn, by their middle"
+    found = f"{count} of {len(words)} subtitles have their midpoint in no turn"
     return f"{found}: their words are left out" if count else ""
 
 
@@ -199,7 +199,7 @@ def read_words(path: pathlib.Path) -> list[Words]:
         place = f"{path}: line {line}"
         start, end = (parse_seconds(place, cell) for cell in (first, last))
         if start >= end:
-            raise InputError(place, f"from {first!r} to {last!r}", "an end after a start")
+            raise InputError(place, f"from {first!r} to {last!r}", "an end after the start")
         words.append(Words(start, end, spoken.strip()))
     return words
 

@@ -78,14 +78,14 @@ class Model:
     familiarity: Familiarity | None = None
 
     def save(self, directory: str | pathlib.Path) -> None:
-        """Writes `model.npz` into a folder: numbered arrays, and a card with the path of each."""
+        """Writes `model.npz` into a folder: numbered arrays, and a card with their tree paths."""
         flat, card = self._stored()
         arrays = {f"{i:04d}": x for i, x in enumerate(flat.values())}
         card = {"paths": [list(path) for path in flat], **card}
         carded.write(pathlib.Path(directory) / _FILE, arrays, card)
 
     def save_pretrained(self, directory: str | pathlib.Path) -> None:
-        """Writes `model.safetensors` and `config.json` into a folder, as models of the hub are."""
+        """Writes a folder in the form of the hub: `model.safetensors` and `config.json`."""
         for name, content in self.pretrained_files().items():
             write_whole(pathlib.Path(directory) / name, content)
 
@@ -173,7 +173,7 @@ class Model:
         card: dict[str, Any],
         systems: Systems,
     ) -> "Model":
-        """Makes a model of numbered arrays and the card that describes them."""
+        """Builds a model from numbered arrays and the card that describes them."""
         arrays = stored.nested(directory, numbered, card)
         stored.check_kind(directory, arrays, card)
         scaling = stored.scaling(directory, arrays, card)

@@ -50,7 +50,7 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
     module: Any = torch.nn.Module
 
     class Seeds(module):
-        """The mean over seeds. Of several models, it takes the last class of each."""
+        """The mean over seeds; for several models, of the last class of each."""
 
         def __init__(self):
             super().__init__()

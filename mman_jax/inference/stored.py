@@ -17,7 +17,7 @@ from mman_jax.inference.familiarity import LEVELS, Familiarity
 from mman_jax.systems import Systems, build
 
 _EXPECTED = "a trained model"
-_SPARE = 16  # entries that a list or table of the card may have beyond the arrays of the model
+_SPARE = 16  # entries of a list or table of the card that may exceed the number of arrays
 
 
 def nested(
@@ -50,7 +50,7 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         names = card[name]
         valid = all(isinstance(item, str) and item.isprintable() and item for item in names)
         if not valid or not names or len(set(names)) != len(names):
-            raise InputError(f"{place}: {name}", "no list of different names", _EXPECTED)
+            raise InputError(f"{place}: {name}", "not a list of distinct names", _EXPECTED)
     most = len(jax.tree.leaves(dict(arrays))) + _SPARE
     level: list[Any] = [card["network"], card["modalities"], card["classes"]]
     for _ in range(_SPARE):  # the networks of no system have more levels
@@ -59,7 +59,7 @@ def check_kind(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str
         items = [i for p in level for i in (p.values() if isinstance(p, dict) else p)]
         level = [item for item in items if isinstance(item, dict | list | tuple)]
     if level:
-        raise InputError(f"{place}: network", f"nested over {_SPARE} deep", _EXPECTED)
+        raise InputError(f"{place}: network", f"more than {_SPARE} levels of nesting", _EXPECTED)
 
 
 def temperature(place: pathlib.Path, card: Mapping[str, Any]) -> float:
@@ -94,7 +94,7 @@ def scaling(place: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, A
             where, axes = f"{place}: scaling of modality {modality}", 1 + (name == "components")
             valid = isinstance(array, np.ndarray) and array.dtype == np.float32
             if not valid or array.ndim != axes:
-                raise InputError(where, f"no {name} of {axes} axes, float32", _EXPECTED)
+                raise InputError(where, f"no float32 {name} of {axes} axes", _EXPECTED)
             if not array.size or not np.isfinite(array).all():
                 raise InputError(where, "empty, or not finite", _EXPECTED)
     for modality, mean in parts["mean"].items():

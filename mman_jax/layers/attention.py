@@ -28,14 +28,14 @@ def weigh(scores: Array, seen: Array) -> Array:
         >>> weigh(jnp.zeros((2, 3)), jnp.array([[True, True, False], [False] * 3])).tolist()
         [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
-    # A finite constant, since the softmax of infinite scores alone is NaN.
+    # A finite constant, because the softmax of only infinite scores is NaN.
     return jnp.where(seen, jax.nn.softmax(jnp.where(seen, scores, _MISSING), axis=-1), 0)
 
 
 def multihead(
     queries: Array, keys: Array, values: Array, heads: int, seen: Array, dropout: Any = None
 ) -> Array:
-    """Computes scaled dot-product attention [B, U, D] by several heads, among which D is divided.
+    """Computes scaled dot-product attention [B, U, D] by several heads, each with a part of D.
 
     Queries are [B, U, D], keys and values [B, K, D]. A query that sees no key, by `seen` [B, U, K]
     bool, gets 0. `dropout` is applied to the weights [B, heads, U, K].
@@ -52,7 +52,7 @@ def multihead(
 
 
 class Band(NamedTuple):
-    """Visibility of cells; K counts the W cached cells, if there are any, and those of the row.
+    """Visibility of cells; K is the number of cached cells (W or 0) plus those of the row.
 
     Attributes:
         seen: [B, U, K] bool, whether a cell (U) sees another one (K).
@@ -72,7 +72,7 @@ def band(reset: Array, window: int, count: Array | None = None, ahead: bool = Fa
         reset: [B, U] bool, True where a conversation or padding starts.
         window: W, the number of cells that a cell sees, itself included.
         count: [B] float32, number of cells of the conversation before the row, of which W are
-            cached; None if none are cached: K is then U.
+            cached; None if none are cached, so K is U.
         ahead: whether a cell also sees later cells, as many as earlier ones.
 
     Examples:
@@ -163,9 +163,8 @@ class MultiModalAttention(nn.Module):
         """Fuses the modalities [B, U, D] of each utterance independently.
 
         Sows the attention weights [B, U, M (query), M (key)], modalities in the order of
-        `features`, as `weights` into the collection `intermediates`. Where a modality is not
-        `present` [B, U], its values reach no output, and its query is zero and weighs the others
-        equally.
+        `features`, as `weights` into the collection `intermediates`. A modality that is not
+        `present` [B, U] affects no output, and its query is zero, so it weighs the others equally.
 
         Returns:
             [B, U, M * value] float32, or [B, U, M * (value + model)] with the skip concatenated.

@@ -43,7 +43,7 @@ class Perceptron(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        """Maps [..., D] float32 to [..., `size`]; with `train`, dropout acts."""
+        """Maps [..., D] float32 to [..., `size`]; with `train`, dropout is active."""
         hidden = nn.relu(nn.Dense(self.hidden, name="dense")(inputs))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
         return nn.Dense(self.size, name="out")(hidden)

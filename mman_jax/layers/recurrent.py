@@ -27,14 +27,13 @@ def _gate_scale(hidden: int) -> Array:
     return jnp.concatenate([half, half, one, half])
 
 
-# On CPUs the product of at most this many rows with a [H, 4H] matrix runs near peak performance,
-# and that of more rows at half of it; the product with a [4H, H] matrix runs near peak only for
-# blocks of exactly this many rows (measured on two x86 cores, H = 300).
+# Number of rows for fast matrix products on CPUs (two x86 cores, H = 300): with a [H, 4H] matrix,
+# more rows halve the speed; with a [4H, H] matrix, any other number is slower.
 _BLOCK = 16
 
 
 def _product(rows: Array, kernel: Array) -> Array:
-    """Computes `rows @ kernel` ([B, K] and [K, N]), on CPUs a block of rows at a time."""
+    """Computes `rows @ kernel` ([B, K] and [K, N]), on CPUs in blocks of rows."""
 
     def blocks(rows, kernel):
         count = rows.shape[0]
@@ -79,8 +78,8 @@ def lstm_scan(
     Args:
         gates: [U, B, 4H] float, the inputs' contribution to the gates i, f, g, o.
         kernel: [H, 4H] float, the kernel of the hidden state.
-        keep: [U, B, 1] float, 0 where a conversation starts, else 1.
-        mask: [U, B, 1] bool, False where the state passes unchanged; None if every cell counts.
+        keep: [U, B, 1] float, 0 where a conversation starts, otherwise 1.
+        mask: [U, B, 1] bool, False where the state passes unchanged; None if no cell is masked.
         state: hidden and cell state before the first utterance, [B, H] each.
         cells: whether to also return all cell states.
 
@@ -107,7 +106,7 @@ def _scan_backward(cells, saved, cotangents):
         for first, rest in zip(state, (hidden, cell), strict=True)
     )
     i, f, g, o = jnp.split(act, 4, axis=-1)
-    # Factors that do not depend on the next utterance's gradient are computed for the full row:
+    # Factors that do not depend on the next utterance's gradient, computed for the full row:
     # d_gates = (d_cell, d_cell, d_cell, d_hidden) * local.
     tanh_cell = jnp.tanh(cell)
     if mask is not None:
@@ -256,7 +255,7 @@ It returns hidden states [B, U, F, H], and the states after the last frame, [B, 
 
 
 class GRUCell(nn.Module):
-    """The parameters of a GRU, those of PyTorch's; `gru_step` computes with them.
+    """The parameters of a GRU, as in PyTorch; `gru_step` uses them.
 
     `kernel_input` [D, 3H], `kernel_hidden` [H, 3H], `bias_input` [3H] and `bias_hidden` [3H] are
     the transposes of PyTorch's, with gates in the order r, z, n, and are initialised as in PyTorch.

@@ -1,4 +1,4 @@
-"""Towers, which are sub-networks that predict independently, and their late fusion."""
+"""Towers (sub-networks that predict independently) and their late fusion."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ class ContextualLSTM(nn.Module):
             reset: [B, U] bool, True on the first utterance of each conversation.
             state: states of the LSTM layers before the first utterance, [B, H] each; zeros by
                 default.
-            train: whether dropout acts (it then needs the `dropout` key).
+            train: whether dropout is active, which needs the `dropout` key.
             mask: [B, U] bool, False where all modalities are missing: the states pass unchanged.
 
         Returns:
@@ -127,7 +127,7 @@ def drop_modalities(
     rate: float,
     make_rng: Callable[[str], Array],
 ) -> dict[str, Array]:
-    """Drops each modality of each cell at a rate; returns the mask [B, U] bool of each.
+    """Drops modalities of cells at random; returns the mask [B, U] bool of each modality.
 
     Features are [B, U, ...], `present` is [B, U] bool of each modality that may be missing, and
     `make_rng` returns a new key of a collection, see `nn.Module.make_rng`.

@@ -26,7 +26,7 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, cells: Array, seen: Array, rate: Array | None = None) -> Array:
-        """Attends from each cell of x [B, U, D] to the visible ones of `cells` [B, K, D].
+        """Attends from each cell of x [B, U, D] to the visible cells among `cells` [B, K, D].
 
         The arguments are those of `Encoder`, and the result is [B, U, D] float32.
         """
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
 
         Args:
             x: [B, U, D] float32, positions included.
-            source: [B, K, D] float32, the other sequence, positions included; None: itself.
+            source: [B, K, D] float32, the other sequence, positions included; None: x itself.
             seen: [B, U, K] bool; K counts the cached cells before those of the row.
             rate: a scalar, the dropout rate of the attention weights in training, or None.
             kept: [B, L, W, D] float32, cached cells in self-attention; None before the first.

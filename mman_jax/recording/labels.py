@@ -43,7 +43,7 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[manifest.Utterance
 def match(
     path: pathlib.Path, rows: Sequence[manifest.Utterance], turns: Sequence[Turn]
 ) -> list[str]:
-    """Returns the label of each turn of a manifest's rows (see `read`); empty if there is none.
+    """Returns the label that a manifest's rows (see `read`) give each turn; empty without one.
 
     A label without a turn, two labels of a turn, or too few labelled turns raise an InputError.
     """
@@ -56,7 +56,7 @@ def match(
             found = f"from {row.start} to {row.end} s there is no turn"
             raise InputError(f"{path}: {row.name}", found, "the manifest that its page saved")
         if labels[index] not in ("", row.label):
-            found = f"label {row.label!r} of a turn that has {labels[index]!r} above"
+            found = f"label {row.label!r} of a turn that already has {labels[index]!r}"
             raise InputError(f"{path}: {row.name}", found, "one label for a turn")
         labels[index] = row.label
     _check_enough(path, labels)  # two rows may be of one turn
@@ -72,7 +72,7 @@ def _check_enough(path: pathlib.Path, labels: Sequence[str]) -> None:
 
 
 def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
-    """Predicts every turn from its sound; a labelled turn by a classifier trained without it."""
+    """Predicts every turn from its audio; labelled turns by classifiers trained without them."""
     classes = sorted(set(filter(None, labels)))
     rows = np.array([i for i, label in enumerate(labels) if label])
     numbers = np.array([classes.index(labels[i]) for i in rows])

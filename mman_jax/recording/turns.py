@@ -1,4 +1,4 @@
-"""The turns of a recording: times, words, descriptions of sound and face, and predictions."""
+"""The turns of a recording: times, words, descriptions of voice and face, and predictions."""
 
 import dataclasses
 import pathlib
@@ -30,11 +30,11 @@ class Turn:
     start: float  # in seconds
     end: float
     words: str  # empty: unknown
-    manner: list[str]  # phrases that compare its sound and face with the other turns
+    manner: list[str]  # phrases that compare voice and face with the other turns
     answer: dict[str, Any]  # the prediction for JSON: label, probabilities, attention; or empty
     label: str = ""  # the user's label; empty if there is none
     speaker: str = ""  # empty if unknown
-    channel: int | None = None  # of the sound, from 1; None: the mean of all
+    channel: int | None = None  # of the audio, from 1; None: the mean of all
 
 
 class Turns(NamedTuple):
@@ -84,7 +84,7 @@ def find(
     if answerer and extraction:
         visual = pictures and extraction.settings.visual is not None
         if not (extraction.settings.speech or visual or any(turn.words for turn in spoken)):
-            found = "words are missing, and the model reads no other modality that is present"
+            found = "words are missing, and the model reads no other available modality"
             raise InputError(path, found, "subtitles in the same folder, or a transcript")
         answers, unseen = _answers(path if visual else None, spoken, answerer, extraction)
         if unseen:
@@ -122,7 +122,7 @@ def _answers(
 
 
 def _peaks(spoken: Sequence[Spoken]) -> list[int]:
-    """Returns the largest amplitudes of equal parts of the time, as shares of 100."""
+    """Returns the largest amplitude in each of equal parts of the time, as a percentage."""
     seconds = max(turn.end for turn in spoken)
     peaks = np.zeros(_PEAKS)
     for turn in spoken:

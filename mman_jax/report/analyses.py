@@ -1,4 +1,4 @@
-"""Tables beyond the paper's: tests, positions, folds, ablations, selection, classes, groups."""
+"""Tables that the paper lacks: tests, positions, folds, ablations, selection, classes, groups."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from mman_jax.tasks.score import NONE, percent, points, spread
 
 _SHARES = ("precision", "recall", "f1")
 _REFERENCES = {
-    CHANCE: "chance: answers drawn as often as the labels",
+    CHANCE: "chance: answers drawn with the frequencies of the labels",
     LABELS: "the labels themselves",
 }
 
@@ -147,7 +147,7 @@ def ablations(results: Results) -> tuple[Table, ...]:
     difference = (
         "the difference from the varied system, in points"
         if score.is_share
-        else "how much smaller it is than that of the varied system"
+        else "its reduction relative to the varied system"
     )
     table = Table(
         "ablations",
@@ -272,7 +272,7 @@ def selection(results: Results) -> tuple[Table]:
         ("system", "epoch picked on validation", "epoch picked on test",
          "gain in points" if score.is_share else "gain", "selected epochs"),
         tuple(rows),
-        notes=("The second column selects nothing here; it shows how optimistic such scores are.",),
+        notes=("The test column is not used; it shows how optimistic such scores would be.",),
     )  # fmt: skip
     return (table,)
 
@@ -356,7 +356,7 @@ def _groups(name: str, systems: Sequence[Mapping[str, Any]]) -> Table:
     notes = ["The pair was selected by these scores: with many groups, a gap is expected."]
     left = first["left_out"]
     if left:
-        notes.append(f"Of one conversation, and left out of the gap: {listed(left[:20])}"
+        notes.append(f"Groups of one conversation, which are not in the gap: {listed(left[:20])}"
                      + (f" and {len(left) - 20} more." if len(left) > 20 else "."))  # fmt: skip
     return Table(
         f"groups_{identifier(name)}",

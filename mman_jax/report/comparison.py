@@ -107,7 +107,7 @@ def scores(results: Mapping[str, Any]) -> Table:
     )
     for task in results["classes"]:
         of_task = f", {task}" if has_tasks else ""
-        linear: dict[tuple[str, ...], Any] = {}  # runs of the same modalities share a baseline
+        linear: dict[tuple[str, ...], Any] = {}  # runs on the same modalities share a baseline
         for run in results["runs"]:
             if task in run["baseline"]:
                 linear.setdefault(tuple(run["modalities"]), run["baseline"][task])
@@ -181,8 +181,8 @@ def tests(results: Mapping[str, Any]) -> Table:
         notes=(
             f"The interval and the first p-value are of {count(results['resamples'])} resamples of "
             f"the {units(results)} and of each trial's seeds.{mcnemar * voted} Holm's corrections "
-            f"are for the {len(rows)} row{'s' * (len(rows) > 1)} of this table; in bold those "
-            f"below {LEVEL}.",
+            f"are for the {len(rows)} row{'s' * (len(rows) > 1)} of this table; values below "
+            f"{LEVEL} are in bold.",
         ),
     )  # fmt: skip
 
@@ -204,7 +204,7 @@ def cross_document(results: Mapping[str, Any]) -> Document:
             for metric in _CROSSED
         ),
         Section("corpora-section", "The corpora", (corpora(results),)),
-        Section("made-section", "How it was made", (Code(results["command"]),)),
+        Section("made-section", "Reproduction", (Code(results["command"]),)),
     )
     labels = f" Labels: {results['label_map']}." if results["label_map"] else ""
     return Document(
@@ -236,7 +236,7 @@ def cross_table(results: Mapping[str, Any], metric: str) -> Table:
     return Table(
         f"cross_{metric}",
         f"{name[0].upper()}{name[1:]} in per cent, mean ± deviation over the seeds: one row "
-        "for each training corpus, one column for each test corpus; in bold the same corpus.",
+        "for each training corpus, one column for each test corpus; bold: the same corpus.",
         ("trained on", *(f"tested on {name}" for name in names)),
         tuple(rows),
     )

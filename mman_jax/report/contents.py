@@ -23,8 +23,8 @@ from mman_jax.tasks import from_results
 from mman_jax.tasks.score import Score, percent
 
 SYNTHETIC = (
-    "SYNTHETIC: a program generated every utterance. This report says nothing about people, "
-    "nor about the paper's corpus."
+    "SYNTHETIC: a program generated every utterance. Scores say nothing about real speech "
+    "or about the paper's corpus."
 )
 Blocks = tuple[Block, ...]
 
@@ -40,8 +40,8 @@ def document(results: Results) -> Document:
         "systems": ("The systems", _systems),
         "folds": ("The folds", analyses.folds),
         "tasks": ("One class against the rest", _tasks),
-        "cited": ("Beside other work", _cited),
-        "confusion": ("What is taken for what", confusion),
+        "cited": ("Comparison with other work", _cited),
+        "confusion": ("Confusions", confusion),
         "classes": ("Class by class", analyses.by_class),
         "sure": ("Calibration", lambda x: analyses.calibration(x, mark(x))),
         "groups": ("Group by group", analyses.by_group),
@@ -51,12 +51,12 @@ def document(results: Results) -> Document:
         "attention": ("Attention", attention),
         "curves": ("Learning curves", curves),
         "seeds": ("Spread over the seeds", seeds),
-        "selection": ("Selecting on the test part", analyses.selection),
+        "selection": ("Selection on the test part", analyses.selection),
         "refit": ("Training again", analyses.refit),
         "ablations": ("Ablations", analyses.ablations),
-        "missing": ("With a modality missing", analyses.missing),
-        "evidence": ("What the evidence is", _evidence),
-        "made": ("How it was made", _made),
+        "missing": ("Missing modalities", analyses.missing),
+        "evidence": ("Kinds of evidence", _evidence),
+        "made": ("Reproduction", _made),
     }
     return Document(
         title="The systems of the MMAN paper on "
@@ -95,7 +95,7 @@ def _summary(results: Results) -> str:
         + f", {trained_and_tested(corpus)}: {count(corpus['utterances'])} utterances in "
         f"{count(corpus['conversations'])} conversations; {count(scored)} are scored in the test "
         f"part. {predicted} {'Seeds' if len(seeds) > 1 else 'One seed:'} {listed(seeds)}. Each "
-        "seed's epoch was picked on the validation part." + left_out
+        "seed's epoch was selected on the validation part." + left_out
     )
 
 

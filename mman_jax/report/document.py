@@ -11,7 +11,7 @@ Tone = Literal["", "strong", "yes", "no", "undecided"]
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A cell that stands out: the best of its column, or a verdict."""
+    """A highlighted cell: the best of its column, or a verdict."""
 
     text: str
     tone: Tone = ""

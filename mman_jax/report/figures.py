@@ -56,7 +56,7 @@ def lean(names: Sequence[str]) -> bool:
 
 
 def name_cells(axes: Axes, rows: Sequence[str], columns: Sequence[str], first: bool) -> None:
-    """Names the columns of a matrix, and the rows if it is the first in its row of panels."""
+    """Labels the columns of a matrix, and its rows if it is the first panel of a row."""
     leans = lean(columns)
     axes.set_xticks(
         range(len(columns)),
@@ -142,7 +142,7 @@ def seeds(
     figure, (axes,), _ = panels(1, 1, (WIDTH, 0.34 * len(accuracy) + 1.1))
     for row, shares in enumerate(accuracy.values()):
         heights = factor * np.asarray(shares)
-        # Equal seeds would hide one another: each has its own height within the row.
+        # Seeds have different heights within the row, because equal scores would overlap.
         offsets = np.linspace(-0.18, 0.18, len(heights)) if len(heights) > 1 else np.zeros(1)
         axes.plot(heights, row + offsets, "o", color=COLOURS[0], alpha=0.65, markersize=5)
         if len(heights) > 1:

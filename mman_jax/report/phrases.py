@@ -1,4 +1,4 @@
-"""Numbers, names and phrases of reports; scores are written by `mman_jax.tasks.score`."""
+"""Numbers, names and phrases of reports, except scores (`mman_jax.tasks.score`)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ def span(interval: Sequence[float] | None, of: Callable[[float], str] = percent)
 
 
 def p_value(p: float | None) -> str:
-    """Writes a p-value to three places."""
+    """Writes a p-value with three decimals."""
     if p is None:
         return NONE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -108,7 +108,7 @@ def context_columns(score: Score, system: Results) -> list[tuple[str, str, str]]
 
 
 def interval_note(results: Results, name: str) -> str:
-    """Writes what the intervals of a score are over."""
+    """Writes what the intervals of a score take into account."""
     if "resampled" not in results:
         return f"The interval is of the mean {name} over the seeds."
     return f"95 % intervals: {units(results)} and the seeds are resampled."

@@ -43,10 +43,10 @@ session 1 (the cited systems' test session) whose label is one of these four emo
 TABLE_3_FOOTNOTES = (
     "The cited figures were measured on another split and other features: RAVEN's public loader "
     "trains on sessions 3 to 5, validates on 2 and tests on 1 (938 utterances), on word-aligned "
-    "GloVe, FACET and COVAREP features; MulT says that it follows RAVEN; for MFM and FMT it is "
-    "likely, not verified. They are not comparable with the paper's, nor with ours.",
-    "Always “no” is counted over the 950 utterances that IEMOCAP's labels give to the four "
-    "emotions in session 1; the word-aligned file of 938 lacks 12 of them.",
+    "GloVe, FACET and COVAREP features; MulT says that it follows RAVEN; for MFM and FMT this "
+    "is likely, but not verified. They are not comparable with the paper's, nor with ours.",
+    "Always “no” refers to the 950 utterances of session 1 that IEMOCAP labels with the four "
+    "emotions; the word-aligned file has 938 of them.",
     "FMT and MFM: by their public scripts the best test value of each emotion, over the epochs "
     "(FMT) or over all runs of a random search (MFM). MulT: the epoch of the lowest validation "
     "loss.",
@@ -58,19 +58,19 @@ TABLE_4 = (
     (
         "Rozgic et al. 2012",
         "69.4",
-        "trees of SVMs, an utterance at a time; words from a speech recogniser, faces from motion "
+        "trees of SVMs on single utterances; words from a speech recogniser, faces from motion "
         "capture; only its abstract could be read",
     ),
     (
         "Poria et al. 2018",
         "71.59",
-        "a fixed split of speakers; which of the three systems that it describes is open. The "
+        "a fixed split of speakers; it is unclear which of its three systems is meant. The "
         "paper implies a bi-directional LSTM, which sees the utterances that follow",
     ),
     (
         "Tripathi and Beigi 2018",
         "71.04",
-        "an utterance at a time; motion capture; angry, excited, neutral and sad. 780 of 1098, the "
+        "single utterances; motion capture; angry, excited, neutral and sad. 780 of 1098, the "
         "best of 20 epochs on the test session itself; its last epoch had 66.85",
     ),
     (
@@ -86,7 +86,7 @@ ON_IEMOCAP_CITED = {
     for name, paper in _CITED.items()
     if "iemocap" in paper.published
 }
-"""Accuracy of several classes in per cent, as the paper gives it, by the system's name."""
+"""Multi-class accuracy in per cent according to the paper, by the system's name."""
 
 WA_UA = (
     "As in most work on IEMOCAP: WA, weighted accuracy, is the share of right answers; UA, "
@@ -222,7 +222,7 @@ def together(results: Results) -> tuple[Table, ...]:
         "bold the highest mean.",
         ("system", *ABOUT[:2], "parameters", "seeds", "accuracy", "95 % interval",
          "unweighted recall", "weighted F1", "MMAN's lead, points", "p", "seconds to train",
-         "milliseconds an answer", *ABOUT[2:]),
+         "milliseconds per answer", *ABOUT[2:]),
         tuple(rows),
         words=(0, 1, 2, 13, 14),
         notes=(
@@ -230,7 +230,7 @@ def together(results: Results) -> tuple[Table, ...]:
             "Systems over words were published for the words of single utterances; here they read "
             "utterances, as in papers about conversations.",
             "Seconds to train include all seeds and towers. The time of an answer is that of one "
-            "seed for one utterance, if a full part is answered at once after compilation. Other "
+            "seed for one utterance, if a full part is predicted at once after compilation. Other "
             "work on the machine affects both. Rozgic's parameters are its stored utterances.",
         ),
     )  # fmt: skip

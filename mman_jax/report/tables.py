@@ -52,7 +52,7 @@ def claims(results: Results) -> Table:
     how = (
         "Differences of test accuracy in points"
         if score.is_share
-        else f"How much smaller the first system's {score.phrase} is"
+        else f"Reduction of {score.phrase} by the first system"
     )
     return Table(
         "claims",

@@ -24,26 +24,26 @@ from mman_jax.service.requests import Recording, Refused, read_number
 Result = TypeVar("Result")
 
 LONGEST_MESSAGE = 1 << 16
-"""Bytes of a WebSocket message: two seconds of sound."""
+"""Maximum bytes of a WebSocket message: two seconds of audio."""
 
-_RECORDINGS = 8  # that are being measured or wait for it
+_RECORDINGS = 8  # that may be measured or waiting at the same time
 _MICROPHONES = 16
 _LATE = 10  # messages of one microphone that wait, from which on it gets no interim answers
 _BEHIND = 100  # messages of one microphone that wait to be cut
 
 
 class AudioInput:
-    """Measures sound as training did, one utterance after another in a separate thread.
+    """Measures audio as in training, one utterance after another in a separate thread.
 
     Attributes:
         extraction: the model's feature extraction, of which speech and text are used.
-        recogniser: finds words that come without a transcript; None: there are none.
+        recogniser: recognises the words of audio without a transcript; None leaves them out.
     """
 
     def __init__(self, extraction: Extraction, recogniser: Recogniser | None = None):
         """Creates the input, which uses only speech and text of the model's feature extraction.
 
-        The recogniser, if there is one, finds words that come without a transcript.
+        The recogniser, if there is one, recognises the words of audio without a transcript.
         """
         self.extraction, self.recogniser = extraction, recogniser
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "audio")
@@ -132,9 +132,9 @@ class AudioInput:
     ) -> None:
         """Answers each utterance of a microphone as it ends, and before that every `interim` s.
 
-        The open WebSocket receives binary messages of 16-bit samples, little-endian, at 16 kHz,
-        one channel; a text message ends them. Too many microphones, and sound that arrives faster
-        than it can be processed, are refused.
+        The open WebSocket receives binary messages of 16-bit samples, little-endian, at 16 kHz, one
+        channel; a text message ends them. Too many microphones, and audio that arrives faster than
+        it can be processed, are refused.
         """
         if self._microphones >= _MICROPHONES:
             raise Refused(429, f"{_MICROPHONES} microphones are open; try again later")
@@ -151,7 +151,7 @@ class AudioInput:
                 spoken, features = utterance
                 reply = await batcher.ask(conversation, features, interim=spoken.interim)
                 await socket.send_json(_line(spoken, reply))
-            await receiving  # raises what it refused
+            await receiving  # raises its errors
         finally:
             receiving.cancel()
             chunks.put(None)

@@ -1,4 +1,4 @@
-"""A queue of utterances, which one thread answers in batches, and its metrics."""
+"""Queue of utterances, predicted in batches by one thread, and its metrics."""
 
 import asyncio
 import bisect
@@ -113,7 +113,7 @@ class Job(NamedTuple):
 
 
 class Batcher:
-    """Answers jobs in the order in which they come, one of each conversation in a step.
+    """Answers jobs in the order of their arrival; a step has at most one of each conversation.
 
     From `start` to `stop`, only its thread uses states and slots.
     """
@@ -132,7 +132,7 @@ class Batcher:
         Args:
             states: states with as many slots as `table`.
             table: slots of conversations, all free.
-            most_waiting: number of jobs that may wait; further ones are refused.
+            most_waiting: number of jobs that may wait; any more are refused.
             path: path of the file of conversations; None if they are not saved.
             every: seconds between two saves; 0: saves before each answer is sent.
             longest_wait: seconds; jobs that would wait for longer are refused, see `Pace`.
@@ -273,12 +273,12 @@ class Batcher:
                 [job.interim for job in jobs],
             )
         except Exception:
-            # A bug in one step must not end the service: the states are those before it.
+            # A bug in one step must not end the service; the states are unchanged.
             traceback.print_exc(file=sys.stderr)
             for name, slot in slots.items():
                 if slot.begins:
                     self.table.release(name)
-                if slot.forgotten:  # its client does not know yet
+                if slot.forgotten:  # its client has not been notified yet
                     self.table.remember([name])
             return dict.fromkeys(slots, (500, {"error": "no answer; the service's log says why"}))
         self.metrics.steps.add(len(slots))

@@ -1,4 +1,4 @@
-"""Requests for answers: reading of bodies, and the description for OpenAPI."""
+"""Requests for predictions: parsing of bodies, and the OpenAPI description."""
 
 import asyncio
 import email
@@ -50,7 +50,7 @@ class Utterance(NamedTuple):
 
     features: dict[str, np.ndarray]  # [D] float32 of the modalities that are present
     number: int | None  # in its conversation; None if it is not counted
-    speaker: str  # empty: the conversation's only one
+    speaker: str  # empty if the conversation has one speaker
 
 
 class Recording(NamedTuple):
@@ -67,10 +67,10 @@ def longest(dims: Mapping[str, int]) -> int:
 
 
 async def read(receive: Any, headers: Mapping[bytes, bytes], most: int) -> bytes:
-    """Reads the body of a request; holds no more than `most` bytes of it.
+    """Reads the body of a request, with at most `most` bytes in memory.
 
     Raises:
-        Refused: it is longer, does not end in time, or its client has disconnected.
+        Refused: the body is too long or does not end in time, or the client has disconnected.
     """
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > most:

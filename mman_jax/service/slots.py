@@ -50,7 +50,7 @@ class SlotTable:
         self.count, self.idle_seconds = count, idle_seconds
         self.gone: OrderedDict[str, None] = OrderedDict()
         self._free = list(range(count))[::-1]
-        self._taken: OrderedDict[str, tuple[int, float]] = OrderedDict()  # the longest idle first
+        self._taken: OrderedDict[str, tuple[int, float]] = OrderedDict()  # longest idle first
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -58,7 +58,8 @@ class SlotTable:
     def take(self, name: str, now: float) -> Slot | None:
         """Returns the slot of a conversation, assigned if needed; None if no slot can be freed.
 
-        `now` are seconds, never less than before; who was used at this very time is not discarded.
+        `now` is a time in seconds, which never decreases; conversations used at `now` are not
+        discarded.
         """
         if name in self._taken:
             number = self._taken[name][0]
@@ -93,7 +94,7 @@ class SlotTable:
                 self.gone.popitem(last=False)
 
     def find(self, name: str) -> int | None:
-        """Returns the number of a conversation's slot, without counting as a use."""
+        """Returns the number of a conversation's slot, without marking it as used."""
         return self._taken[name][0] if name in self._taken else None
 
     def taken(self) -> dict[str, int]:
@@ -202,7 +203,7 @@ class SlotFile:
         self.unsaved, self._failing, self._saved = False, "", time.monotonic()
         if path and regular_file(path):
             saved, gone = read_states(path, states.begin, states.answerer.identity)
-            names = list(saved)  # the latest active are the last
+            names = list(saved)  # in the order of their last use
             table.remember(gone + names[: -table.count])
             for name in names[-table.count :]:
                 slot = table.take(name, time.monotonic())

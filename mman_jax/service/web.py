@@ -54,8 +54,8 @@ def make(
     """Returns the service as an ASGI application.
 
     Args:
-        batcher: answers the utterances, once it was started.
-        audio: measures sound; None if the model has no feature extraction.
+        batcher: answers the utterances; it must be started first.
+        audio: measures audio; None if the model has no feature extraction.
         token: token of all requests except those for `/health` and the start page; empty if there
             is none.
         origins: origins of further pages that may use the service, see `access.check_origin`.
@@ -75,7 +75,7 @@ def make(
         if refusal := access.refusal(scope, headers):
             await _refuse(scope, send, *refusal)
         elif scope.get("method") == "POST" and (match := _UTTERANCES.fullmatch(path)):
-            # The one route that has to be fast: no framework between it and the server.
+            # This route must be fast, so no framework is between it and the server.
             await _send(send, *await _utterance(match[1], batcher, audio, scope, headers, receive))
         else:
             await others(scope, receive, send)
@@ -254,7 +254,7 @@ def serve(
     def end():
         server.should_exit = True
 
-    # The thread that answers must not wait long while this one reads requests.
+    # The batcher's thread must not wait long while this one reads requests.
     sys.setswitchinterval(_SWITCH)
     try:
         server.run(sockets=[bound])

@@ -1,4 +1,4 @@
-"""One system trained on each of several corpora and tested on each."""
+"""Training of one system on each of several corpora, and tests on each."""
 
 import dataclasses
 import pathlib
@@ -38,8 +38,9 @@ def run(
 ) -> dict[str, Any]:
     """Trains a system on each corpus, in `workdir/trained/NAME`, and tests it on all of them.
 
-    A trial is scored as usual on its own corpus. On the test parts of the others (see
-    `cross_corpus.test_part`) its model is scored as in a trial with `data.test`, not retrained.
+    A trial is scored on its own corpus as usual. On the test parts of the others (see
+    `cross_corpus.test_part`) its model is scored as in a trial with `data.test`, without
+    retraining.
 
     Args:
         config: config of the system. `data.label_map` applies to all corpora, and `data.scale` to
@@ -112,7 +113,7 @@ def run(
 
 
 def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, ConfigDict]:
-    """Returns the config of the trial on each corpus by its short name."""
+    """Returns the config of the trial on each corpus, by the corpus's short name."""
     if len(paths) < 2:
         raise InputError("corpora", f"{len(paths)} of them", "two or more, separated by commas")
     for number, path in enumerate(paths):
@@ -121,7 +122,7 @@ def _configs(config: ConfigDict, paths: Sequence[pathlib.Path]) -> dict[str, Con
     for field in ("path", "test", "folds", "fold", "split"):
         if config.data[field]:
             found = f"{config.data[field]!r} together with several corpora"
-            raise InputError(f"config.data.{field}", found, "none: each has its own")
+            raise InputError(f"config.data.{field}", found, "none: each corpus has its own")
     scale = config.data.scale
     if scale not in (None, EACH):
         raise InputError("config.data.scale", repr(scale), nearest(scale, [EACH]))

@@ -1,4 +1,4 @@
-"""Trials on the folds of a corpus, and training on folds inside a training part."""
+"""Trials on the folds of a corpus, and training on folds of a training part."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def several(config: ConfigDict) -> bool:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses all folds in several processes of one run."""
+    """Raises an InputError if one run with several processes is to train all folds."""
     if several(config) and config.distributed:
         expected = "one machine, or one fold (config.data.fold)"
         raise InputError("config.distributed", repr(config.distributed), expected)
@@ -86,7 +86,7 @@ def run(
     board_names: Sequence[str] = (),
     baseline: bool = True,
 ) -> None:
-    """Trains a system on every fold and writes the pooled `results.json`, or resumes this.
+    """Trains a system on every fold and writes the pooled `results.json`; resumes earlier runs.
 
     Args:
         config: config of the system; `data.folds` names the folds.

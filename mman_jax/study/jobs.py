@@ -24,7 +24,7 @@ from mman_jax.trial import runner
 from mman_jax.trial.progress import Preemption, Progress
 
 _LOCK_PATIENCE = 60.0
-"""Seconds to wait for a folder: a process that was killed may take a moment to end."""
+"""Seconds to wait for a folder, because a killed process may take a moment to end."""
 
 _SAVE_PATIENCE = 60.0
 """Seconds for a trial to save its work."""
@@ -130,7 +130,7 @@ def _watch(
     epochs: dict[str, str] = {}
     notices: set[str] = set()
     while waiting or running:
-        Preemption.check()  # a signal to end also reaches the workers: submit nothing more
+        Preemption.check()  # a signal to end also reaches the workers, so submit no more jobs
         ready = _ready(waiting, [*waiting, *running.values()])
         for job in ready[: processes - len(running)]:
             waiting.remove(job)
@@ -183,7 +183,7 @@ def _begin(numbers: Any, reports: Any, cache: str) -> None:
     number = numbers.get()
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        # Before JAX looks for devices: it starts a thread for each core that it may use.
+        # Before JAX looks for devices, because it then starts a thread for each available core.
         os.sched_setaffinity(0, {cores[number % len(cores)]})
     use_cache(cache)
 

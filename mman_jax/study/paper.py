@@ -1,4 +1,4 @@
-"""The study of the paper command: all systems trained, compared and reported on one corpus."""
+"""Study of `mman paper`: training, comparison and report of all systems on one corpus."""
 
 import json
 import pathlib
@@ -37,7 +37,7 @@ def run(
     """Trains all systems and writes the report.
 
     Args:
-        config: MMAN's config; its changes of `recipes` also apply to the other systems.
+        config: MMAN's config; its differences from `recipes` also apply to the other systems.
         workdir: gets `report.html`, `report.md`, `results.json`, `figures`, and the trials of all
             systems and towers: `systems/NAME` and `towers/NAME`, with folds in each `folds/FOLD`.
         progress: see `jobs.run`, also for `processes` and `cache`.
@@ -58,7 +58,7 @@ def run(
     configs.check(config)
     config = copy(config)
     corpus = load_corpus(config.data)
-    # Of the paper's own corpus, unless another protocol is asked for, all of the paper's tables.
+    # All of the paper's tables for its corpus, unless the user selects another protocol.
     data, is_iemocap = config.data, label_names.is_iemocap(corpus)
     has_table_3 = is_iemocap and data.protocol == "auto" and not data.target
     if has_table_3:
@@ -114,7 +114,7 @@ def run(
 
 
 def _set_seeds(systems: Sequence[plan.System], seeds: Mapping[str, int]) -> None:
-    """Gives some systems fewer seeds; refuses systems that share towers."""
+    """Sets the numbers of seeds of systems; an InputError if a system shares towers."""
     known = {s.name: s for s in systems if s.trained_apart}
     for name, count in seeds.items():
         if name not in known:

@@ -34,7 +34,7 @@ from mman_jax.trial.corpora import modalities as selected
 from mman_jax.trial.trial import Trial
 
 Folders = dict[str, list[dict[str, pathlib.Path]]]
-"""For each system, the folders of its trial and then of its towers' trials, each by fold."""
+"""For each system, the folders of its trial, then of its towers' trials, each by fold."""
 
 PAPER, CITED, ABLATION, BASELINE = "paper", "cited", "ablation", "baseline"
 
@@ -254,8 +254,8 @@ def _plan_fold(
         trains = _trains_towers(system.config.train, *stages[system.name])
         (slow if trains else fast).append(job(system, trained))
     # The longest jobs start first, so that the processes end at about the same time: cited systems,
-    # fusions that also train towers, the towers that these fusions wait for, and other towers.
-    # Among towers, those with attention come first.
+    # fusions that also train towers, the towers of other fusions, and all other towers. Among
+    # towers, those with attention come first.
     urgent = {folder for job in slow for folder in job.towers.values()}
     ordered = sorted(
         tower_jobs.values(),

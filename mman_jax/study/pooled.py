@@ -94,7 +94,7 @@ def pool(folds: Mapping[str, Scores]) -> dict[str, Any]:
     trials = list(folds.values())
     seeds = [s for s in trials[0]["seeds"] if all(s in fold["seeds"] for fold in trials)]
     if not seeds:
-        found = "every seed failed in one fold or another"
+        found = "every seed failed in at least one fold"
         expected = "training that converges (a smaller learning rate)"
         raise InputError("training", found, expected)
     # The indices in each fold of the seeds that converged in all folds.
@@ -227,7 +227,7 @@ def _at(tree: Any, path: Sequence[str]) -> Any:
 def _averaged(
     spreads: Sequence[Scores], chosen: Sequence[list[int]], weights: Sequence[float]
 ) -> dict[str, Any]:
-    """Averages over the weighted folds, by seed, a score that is itself a mean over utterances."""
+    """Averages a mean score over the weighted folds, by seed."""
     values = [np.asarray(x["per_seed"])[seeds] for x, seeds in zip(spreads, chosen, strict=True)]
     pooled = over_seeds(np.average(values, axis=0, weights=weights))
     return pooled | _over_folds([x.mean() for x in values])
@@ -240,7 +240,7 @@ def _over_folds(means: Sequence[float]) -> dict[str, Any]:
 
 
 def _curves(folds: Sequence[Scores]) -> dict[str, list[float]]:
-    """Averages curves by epoch over the folds that still trained."""
+    """Averages curves by epoch over the folds that are still training."""
     means = {}
     for name in folds[0]:
         lines = [fold[name] for fold in folds]

@@ -1,4 +1,4 @@
-"""Python source of the config that a sweep writes, with the best trials in its docstring."""
+"""Source of the config that a sweep writes, with the best trials in its docstring."""
 
 import json
 import textwrap

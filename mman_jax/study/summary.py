@@ -25,7 +25,7 @@ from mman_jax.trial.trial import Trial
 Folders = Mapping[str, Sequence[Mapping[str, pathlib.Path]]]
 
 MARGIN = 0.02
-"""Two systems are level if the interval of their difference lies within ± this margin."""
+"""Two systems count as level if the interval of their difference is within ± this margin."""
 
 _EDGES = (0, 1, 2, 4, 8, 16, 32, 64)
 
@@ -99,7 +99,7 @@ def summarise(
         "claims": judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(fold_trials, utterances, answers),
-        # Systems of one modality have none that could be left out.
+        # Systems of one modality cannot do without it.
         "missing": {n: x for n, x in missing.items() if x and by_system[n]["group"] == PAPER}
         or None,
     }

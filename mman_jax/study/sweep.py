@@ -99,7 +99,7 @@ class Sweep:
 
         Args:
             config: config of any system that learns by gradients, which is the first trial.
-            fields: last names of the settings to search; empty selects all.
+            fields: settings to search, by the last part of their paths; empty selects all.
 
         Raises:
             InputError: the system has no such setting, or does not search it.

@@ -65,7 +65,7 @@ class Citation:
 
     Attributes:
         title: name of the system.
-        about: one line on its distinguishing feature.
+        about: a one-line description.
         reference: authors and year.
         published: scores in per cent as cited: `iemocap` (accuracy of several classes), `binary4`
             (accuracies of happy, sad, neutral, angry, each against the rest), `iemocap6` and
@@ -108,7 +108,7 @@ class BaseSystem(Configurable):
     """The optional package that the system needs, and the extra that installs it."""
 
     learns_by: ClassVar[str]
-    """Its way of learning: `gradients` or `fitting`."""
+    """How the system learns: by `gradients` or `fitting`."""
 
     label_kinds: ClassVar[frozenset[str]]
     """The kinds of labels that the system can learn: `classes`, `votes`, `numbers`."""
@@ -204,7 +204,7 @@ class BaseSystem(Configurable):
             raise InputError(cls.needs[0], "not installed", expected)
 
     def notices(self) -> list[str]:
-        """Returns notices to the user, by default on attention to a single modality."""
+        """Returns notices to the user, by default if its attention is to a single modality."""
         if len(self.attends) != 1:
             return []
         return [f"one modality: {type(self).__name__}'s attention is to {self.attends[0]} alone"]
@@ -249,8 +249,8 @@ class System(BaseSystem, nn.Module):
     training: ClassVar[dict[str, Any]] = one_stage(batch=30, epochs=100, patience=10)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        # Systems are static arguments of compiled functions. Their mappings cannot be hashed, but
-        # are compared.
+        # Systems are static arguments of compiled functions, which are hashed, but mappings cannot
+        # be.
         cls.__hash__ = _hash  # type: ignore[method-assign, assignment]  # before Flax sets its own
         super().__init_subclass__(**options)
 
@@ -320,7 +320,7 @@ class System(BaseSystem, nn.Module):
         Args:
             inputs: a batch without its labels.
             state: before the first cell; None at the start of conversations.
-            train: whether dropout acts; it then needs the `dropout` key.
+            train: whether dropout is active, which needs the `dropout` key.
 
         Returns:
             Logits [B, U, C] float32 of all heads of all stages, by name (in training also the
@@ -407,7 +407,7 @@ def count_seeds(place: object, arrays: Mapping[str, Any]) -> int:
 
 
 def check_arrays(arrays: Mapping[str, Any], expected: Mapping[str, Any], place: str = "") -> None:
-    """Raises an InputError that names the first array of another shape or dtype, or not finite.
+    """Raises an InputError that names the first array with a wrong shape or dtype, or not finite.
 
     Arrays are the parameters of one seed by name, and `expected` has a `jax.ShapeDtypeStruct` of
     each; `place` precedes the name in messages.

@@ -1,14 +1,14 @@
 """DialogueRNN (Majumder et al. 2019): recurrent states of a conversation and of its speakers.
 
-A global state follows the conversation, a state per speaker what each of them says, and an emotion
-state predicts the labels. Before a speaker's state is updated, attention selects from the earlier
-global states. `DialogueRNN` reads the conversation forwards and answers turn by turn;
+A global state follows the conversation, one state per speaker follows that speaker's turns, and an
+emotion state predicts the labels. Before a speaker's state is updated, attention selects from the
+earlier global states. `DialogueRNN` reads the conversation forwards and answers turn by turn;
 `DialogueRNNBi` is the published form, which also reads it backwards and attends over all emotion
 states. Sizes and rates are those of the authors' public code for IEMOCAP.
 
 Two things differ from that code. A conversation has a bounded number of slots for speakers, so that
-a stream's state has one size; and the attention sees a bounded number of earlier utterances, more
-than any conversation of IEMOCAP or MELD has.
+the size of a stream's state is constant; and the attention sees a bounded number of earlier
+utterances, which exceeds the length of any conversation of IEMOCAP or MELD.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ from mman_jax.types import Array, Inputs
 States = dict[str, Array]
 """`history` [B, G], `parties` [B, P + 1, Q] and `emotion` [B, E] float32.
 
-The last party is the stranger, a speaker who has not spoken yet.
+The last party is the initial state of a new speaker.
 """
 
 
 class Turns(NamedTuple):
-    """Who speaks when; all arrays are [B, U].
+    """The speakers of turns; all arrays are [B, U].
 
     Attributes:
         mask: False where the states pass unchanged.
@@ -58,7 +58,7 @@ class DialogueRNN(System):
         dense: units of the dense layer before the classes.
         attention: `general`, where scores are products with a projection of the utterance, or
             `simple`, where they depend on the earlier global state alone.
-        listener: whether a turn also updates the states of those who listen.
+        listener: whether a turn also updates the states of the other speakers.
         window: number of earlier utterances that the attention sees.
         parties: P, number of slots for speakers; if there are more, the one who has not spoken for
             the longest time loses the slot.
@@ -131,7 +131,7 @@ class DialogueRNN(System):
     def _joined(self, inputs: Inputs) -> tuple[Array, Turns]:
         """Returns the features [B, U, D] of all modalities, and the turns.
 
-        Cells without any modality are left out. Without speakers, everything is one speaker's.
+        Cells without any modality are masked. Without speakers, all turns have the same speaker.
         """
         parts, anywhere = [], jnp.zeros_like(inputs.mask)
         for name in self.modalities:
@@ -242,8 +242,8 @@ class Dialogue(nn.Module):
     def _project(self, x: Array) -> tuple[dict[str, Any], dict[str, Array]]:
         """Returns the weights of the recurrence, and the contributions of single utterances.
 
-        Kernels are divided: the rows of the utterance's features are applied here to all utterances
-        at once, and the rest remains for the recurrence as `kernel_state`.
+        Kernels are split: the rows for the utterance's features are applied here to all utterances
+        at once, and the recurrence uses the rest, `kernel_state`.
         """
         features = x.shape[-1]
         sizes = {"history": (self.history, features + self.party)}
@@ -328,8 +328,8 @@ def recur(
 ) -> tuple[Array, Array, States]:
     """Runs `turn` over U turns, each of which sees the global states of earlier ones.
 
-    The backward pass recomputes each turn from the states before it. Differentiating the scan
-    itself would store the whole memory once for each turn.
+    The backward pass recomputes each turn from the states before it. Differentiating the scan would
+    store the whole memory once for each turn.
 
     The memory [B, K, G] has global states before the first turn, `seen` [U, B, K + U] those that
     each turn sees, and `turns` arrays [U, B, ...] float32.
@@ -390,7 +390,7 @@ recur.defvjp(_forward, _backward)
 def in_reverse(talk: Turns, parties: int) -> Turns:
     """Returns rows in the reverse order, in which a conversation starts at its last cell.
 
-    Backwards, a slot passes to another speaker where the speaker of its following use took it over.
+    In reverse, a slot is new at a cell if its next use in the original order is new.
     """
     mask, _, slot, new = (x[:, ::-1] for x in talk)
     reset = backwards(talk.reset)

@@ -52,7 +52,7 @@ class Estimator(BaseSystem, abc.ABC):
 
     @abc.abstractmethod
     def check(self, fitted: Arrays, dims: Mapping[str, int]) -> None:
-        """Raises an InputError unless arrays of one seed from a file could be those of `fit`."""
+        """Raises an InputError unless arrays from a file have the form of the result of `fit`."""
 
     def join(self, features: Arrays) -> np.ndarray:
         """Returns the features of all modalities side by side, [N, sum of D] float32."""
@@ -79,7 +79,7 @@ class Estimator(BaseSystem, abc.ABC):
 
 
 def check_network(what: str, system: BaseSystem) -> System:
-    """Returns a system that is a network, or raises an InputError at what needs a network."""
+    """Returns a system that is a network, or raises an InputError; `what` needs a network."""
     if not isinstance(system, System):
         found = f"{type(system).__name__}, which is not a network"
         raise InputError(what, found, "a system that is one, such as mman")

@@ -212,9 +212,9 @@ class Layer(nn.Module):
     def __call__(
         self, x: Array, kept: Array | None, seen: Array, known: Array, train: bool
     ) -> tuple[Array, Array]:
-        """Maps the concatenated modalities [B, U, S] to [B, U, S]; also returns cells to cache.
+        """Maps the concatenated modalities [B, U, S] to [B, U, S]; also returns the cells to cache.
 
-        `kept` [B, W, S] are cached earlier cells, `seen` is [B, U, K], and `known` [B, K, M] tells
+        `kept` [B, W, S] are cached earlier cells, `seen` is [B, U, K], and `known` [B, K, M] says
         which modalities the cells have.
         """
         ends = list(itertools.accumulate(self.widths))

@@ -61,7 +61,7 @@ class Linear(Estimator):
         """Fits every machine; see `Estimator.fit`.
 
         If there are more features than utterances, the machines are fitted in the space that the
-        utterances span, which gives the same machines in a fraction of the time.
+        utterances span, which is faster and gives the same machines.
 
         Returns:
             `weights` [K, D] and `offsets` [K] float32 of K machines; the `classes` [K, 2] int32

@@ -54,7 +54,7 @@ class LMF(System):
 
     paper = Citation(
         "LMF",
-        "a low-rank tensor of all modalities, the text under an LSTM",
+        "a low-rank tensor of all modalities, with an LSTM over the text",
         "Liu et al. 2018",
     )
 
@@ -76,7 +76,7 @@ class LMF(System):
         "train.all.weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
     }
 
-    # The authors' L2 is divided by their batch: losses are means.
+    # The authors' L2, divided by their batch size, because losses here are means.
     training: ClassVar[dict[str, Any]] = one_stage(
         batch=1, epochs=500, patience=20,
         optimizer="adam_l2", weight_decay=2e-3 / 16,

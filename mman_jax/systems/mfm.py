@@ -64,7 +64,7 @@ class MFM(System):
 
     paper = Citation(
         "MFM",
-        "what modalities share, and what is each one's own",
+        "shared and modality-specific factors",
         "Tsai, Liang et al. 2019",
         {"binary4": ("90.2", "88.4", "72.1", "87.5")},
         selection="best of a random search on the test part",
@@ -213,7 +213,8 @@ class MFN(nn.Module):
     ) -> tuple[Array, dict[str, Any]]:
         """Runs over the cells of each row, with features [B, U, D] of each modality.
 
-        Where a modality is missing, its LSTM keeps its state; if all are, so does the memory.
+        Where a modality is missing, its LSTM keeps its state; if all modalities are missing, so
+        does the memory.
 
         Returns:
             The hidden states of all modalities and the memory, [B, U, sum of H + memory] float32;

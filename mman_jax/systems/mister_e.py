@@ -5,11 +5,11 @@ modalities attend to each other, and a gate mixes their logits. `MisterE` is the
 which sees later utterances; in `MisterECausal` convolutions, GRUs and attention look back only, so
 that it answers turn by turn.
 
-The authors' features come from large language models; any vectors serve here. Training follows the
-authors' public code, with three differences: the focal and contrastive losses count only scored
-utterances, whereas padding is a class of its own in that code; the agreement of the experts is
-summed over real utterances and divided by the number of conversations; and a missing modality has
-no say in the gate.
+The authors' features come from large language models; any vectors can be used here. Training
+follows the authors' public code, with three differences: the focal and contrastive losses count
+only scored utterances, whereas padding is a separate class in that code; the agreement of the
+experts is summed over real utterances and divided by the number of conversations; and the gate
+ignores missing modalities.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class MisterE(System):
         size: units of a modality's vectors in the expert for both.
         inner: units of its attention, rounded down to a multiple of `heads`.
         heads: heads of its attention.
-        units: number of its units.
+        units: number of units in that expert.
         window: number of utterances that the causal form attends to, the current one included.
         dropout: rate on the output of each attention.
     """
@@ -88,10 +88,10 @@ class MisterE(System):
         return (Stage("all", "__call__", (*self.modalities, BOTH, ANSWER)),)
 
     def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
-        """Returns the contrastive loss of the vectors, and how far the experts disagree.
+        """Returns the contrastive loss of the vectors, and the disagreement of the experts.
 
-        In the contrastive loss the vectors of both modalities are near to those of the same label,
-        among the utterances of a device's rows.
+        The contrastive loss pulls together vectors of both modalities with the same label, among
+        the utterances of a device's rows.
         """
         experts = [jax.nn.log_softmax(outputs[name]) for name in (*self.modalities, BOTH)]
         pairs = [(a, b) for i, a in enumerate(experts) for b in experts[:i]]
@@ -107,8 +107,7 @@ class MisterE(System):
     def __call__(self, inputs: Inputs, state: Any = None, train: bool = False) -> Outputs:
         """Computes logits [B, U, C] of the experts and of `answer`; see `System.__call__`.
 
-        In training the outputs also contain `vectors` [B, U, 2, size], those of the modalities,
-        which `losses` compares.
+        In training the outputs also contain the modalities' `vectors` [B, U, 2, size] for `losses`.
         """
         outputs, after_row = Scope(name=ANSWER)(self._network, inputs, state or {}, train)
         if not train:
@@ -166,7 +165,7 @@ class MisterECausal(MisterE):
 
 
 class Context(nn.Module):
-    """The expert for one modality: convolutions, GRUs, a linear skip; of 2H units."""
+    """The expert for one modality: convolutions, GRUs and a linear skip, of 2H units."""
 
     size: int  # H
     layers: int
@@ -291,7 +290,7 @@ class Exchange(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution over `taps` utterances of a conversation; others and padding read as zeros.
+    """A convolution over `taps` utterances of a conversation; other cells count as zeros.
 
     If it is causal, the last tap is the current utterance, otherwise the middle one.
     """
@@ -304,7 +303,7 @@ class Convolution(nn.Module):
     def __call__(self, x: Array, segment: Array, cells: int) -> Array:
         """Returns [B, U, size] float32 for the last U cells of x [B, K, D].
 
-        `segment` [B, K] is the number of the conversation; cells of -1 read as zeros.
+        `segment` [B, K] is the number of the conversation; cells of -1 count as zeros.
         """
         shape = (self.taps, x.shape[-1], self.size)
         start = uniform(x.shape[-1] * self.taps)

@@ -39,9 +39,9 @@ _MMAN |= {"binary4": ("92.68", "83.14", "75.61", "92.90")}
 _SOURCE = "Pan et al. 2020"
 _PAPERS = {
     CLSTM_EF: Citation("cLSTM-EF", "modalities concatenated", _SOURCE, _EF),
-    CLSTM_LF: Citation("cLSTM-LF", "a tower a modality, fused by a cLSTM", _SOURCE, _LF),
+    CLSTM_LF: Citation("cLSTM-LF", "a tower per modality, fused by a cLSTM", _SOURCE, _LF),
     CLSTM_MMA: Citation("cLSTM-MMA", "the attention tower alone", _SOURCE, _MMA),
-    NAME: Citation("MMAN", "all towers, frozen under a dense fusion", _SOURCE, _MMAN),
+    NAME: Citation("MMAN", "all towers, frozen, and a dense fusion", _SOURCE, _MMAN),
 }
 
 CLAIMS = (
@@ -51,10 +51,10 @@ CLAIMS = (
     ("MMAN beats cLSTM-LF", NAME, CLSTM_LF, "more"),
     ("cLSTM-MMA beats the pairwise network MulT", CLSTM_MMA, "mult", "more"),
 )
-"""The paper's claims: two systems, and whether the first is more accurate or as accurate."""
+"""The paper's claims: two systems, and whether the first is more accurate or equally accurate."""
 
 EARLY = {"attention": "mma", "concatenation": "ef"}
-"""Names of the tower of all modalities, by the way it joins them."""
+"""Names of the tower of all modalities, by the kind of its early fusion."""
 
 _LATE = ("dense", "clstm", "mean", "best")
 _FUSED = ("probabilities", "log_probabilities")
@@ -140,7 +140,7 @@ class MMAN(System):
             outputs: C.
 
         Raises:
-            InputError: a setting is invalid, or the towers and the fusion form no system.
+            InputError: a setting is invalid, or the towers and the fusion do not fit together.
         """
         known = ("unimodal", "early", "fusion", "context", "modality_dropout")
         for name in settings:
@@ -181,7 +181,7 @@ class MMAN(System):
         return towers, *late
 
     def chosen_params(self, stage: str, losses: np.ndarray) -> dict[str, Any]:
-        """See `System.chosen_params`; the tower with the lowest loss for the fusion `best`."""
+        """See `System.chosen_params`; the fusion `best` uses the tower with the lowest loss."""
         if self.fusion is None or stage != FUSION or self.fusion.kind != "best":
             return {}
         return {FUSION: {"choice": np.eye(len(self.towers), dtype=np.float32)[losses.argmin(1)]}}

@@ -2,12 +2,11 @@
 
 Sizes and rates are those of the authors' public code, whose networks read the words of one
 utterance. Here a sequence is a row of cells. If cells are utterances, the network predicts every
-utterance of a conversation, and attention sees the last `window` cells of the same conversation.
-If cells are frames, an utterance is predicted from its own frames only, as in the authors' code:
-its modalities are unaligned sequences of different lengths, and a target also sees later source
-cells, as many as the lengths differ by (`lenient`). Missing cells and padding are masked; the
-authors' code attends to them. The input convolutions have a kernel of 1, as in that code: wider
-ones would read later cells.
+utterance of a conversation, and attention sees the last `window` cells of the same conversation. If
+cells are frames, an utterance is predicted from its own frames only, as in the authors' code: its
+modalities are unaligned sequences of different lengths, and a target cell also sees some later
+source cells (see `lenient`). Missing cells and padding are masked; the authors' code attends to
+them. The input convolutions have a kernel of 1, as in that code: wider ones would read later cells.
 """
 
 import math
@@ -64,7 +63,7 @@ class MulT(System):
 
     paper = Citation(
         "MulT",
-        "a cross-modal transformer a pair of modalities",
+        "a cross-modal transformer per pair of modalities",
         "Tsai et al. 2019",
         {"binary4": ("90.7", "86.7", "72.4", "87.4")},
         cited_as="MulT, the paper's “MuT”",
@@ -107,7 +106,7 @@ class MulT(System):
             InputError: `units` is not divisible by `heads`.
         """
         if self.units % self.heads:
-            found = f"{self.heads}, of {self.units} units"
+            found = f"{self.heads} heads for {self.units} units"
             raise InputError("network.heads", found, "heads that divide the units evenly")
         self.answer = Scope()
 
@@ -285,11 +284,11 @@ def flat(x: Array, present: Array | None) -> tuple[Array, Array]:
 def lenient(target: Array, source: Array, cells: int, others: int) -> Array:
     """Returns which source cells each target cell sees, [B, U, K] bool, by their lengths [B].
 
-    It sees the cells up to its own index, and as many later ones as the lengths differ by. U and K
-    are the numbers of cells with padding.
+    It sees the cells up to its own index plus the difference of the lengths. U and K are the
+    numbers of cells with padding.
 
     Examples:
-        A sequence of two cells looks at one of three.
+        A sequence of two cells attends to one of three.
 
         >>> lenient(jnp.array([2]), jnp.array([3]), 2, 4)[0].astype(int).tolist()
         [[1, 1, 0, 0], [1, 1, 1, 0]]

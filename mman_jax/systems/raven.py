@@ -1,4 +1,4 @@
-"""RAVEN (Wang et al. 2019), the paper's [14]: word vectors are shifted by speech and vision.
+"""RAVEN (Wang et al. 2019), the paper's [14]: word vectors shifted by speech and vision.
 
 The network follows its paper. The authors' public code differs in four ways: no gradient reaches
 the modalities other than text, its gates have no sigmoid, it caps the shift differently (see
@@ -51,7 +51,7 @@ class RAVEN(System):
 
     paper = Citation(
         "RAVEN",
-        "text shifted by gated speech and vision, under an LSTM",
+        "an LSTM over text that gated speech and vision shift",
         "Wang et al. 2019",
         {"binary4": ("87.3", "86.2", "69.7", "87.3")},
     )

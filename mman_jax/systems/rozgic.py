@@ -22,7 +22,7 @@ from mman_jax.types import UNSCORED
 
 _MOST_CLASSES = 8
 _FOLDS = 5
-_SURE = 30.0  # the logit of a node if all training utterances are on one side
+_SURE = 30.0  # logit of a node whose training utterances are all on one side
 Split = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -86,7 +86,7 @@ class Rozgic(Estimator):
         vectors, classes = self.join(features)[scored], np.asarray(labels)[scored]
         variance = float(vectors.var()) or 1.0
         gamma = np.float32(self.gamma or 1 / (vectors.shape[1] * variance))
-        # Computed once for all machines, of which there are thousands, including those of folds.
+        # Computed once for all machines, which number thousands with those of the folds.
         kernel = _kernel(vectors, vectors, gamma)
         svc = svm(C=self.cost, kernel="precomputed")
         machines = [_node(svc, kernel, classes, split) for split in nodes(self.outputs)]
@@ -151,7 +151,7 @@ def trees(classes: int) -> int:
 def ensemble(first: np.ndarray, classes: int) -> np.ndarray:
     """Averages the predictions of all trees, without listing the trees.
 
-    The mean of a set of classes is that over its splits, weighted by their numbers of trees.
+    The mean for a set of classes is taken over its splits, weighted by their numbers of trees.
     `first` [N, nodes] has each node's probability of its first side, in the order of `nodes`; the
     result is [N, C].
     """

@@ -3,13 +3,13 @@
 An encoder for each ordered pair of modalities lets the first one's utterances attend to those of
 the second; gates select features of the results and weigh the modalities, and each modality also
 learns the predictions of all together. `SDT` is the published form, which attends to the whole
-conversation; in `SDTCausal` an utterance attends to the last ones up to itself, so that it answers
+conversation; in `SDTCausal` an utterance attends only to itself and earlier ones, for predictions
 turn by turn.
 
 Sizes and rates are those of the authors' public code for IEMOCAP. Three things differ from it:
-speakers have slots in the order in which they first speak, whereas the authors' slots are men and
-women; a modality that is missing is neither attended to nor weighed; and the layers of that code
-that have no effect are left out.
+slots of speakers are assigned in the order in which they first speak, not by gender; a modality
+that is missing is neither attended to nor weighed; and the layers of that code that have no effect
+are left out.
 """
 
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ class SDT(System):
         return (Stage("all", "__call__", (*self.modalities, ANSWER)),)
 
     def losses(self, outputs: Mapping[str, Array], inputs: Inputs, labels: Array) -> Losses:
-        """Returns how far the predictions of each modality are from those of all, in nats.
+        """Returns the divergence of each modality's predictions from those of all, in nats.
 
         As in the authors' code, all cells count, scored or not, and all modalities learn from
         `answer` while it also learns from them.
@@ -160,7 +160,7 @@ class SDT(System):
 
 
 class SDTCausal(SDT):
-    """The causal form: an utterance attends to the last ones, up to itself."""
+    """The causal form: an utterance attends to itself and earlier ones."""
 
     paper = Citation(
         "SDT (causal)",

@@ -17,7 +17,7 @@ SPEAKERS, PAIR = "speakers", "two modalities"
 - `SUBWORD`: if cells are words, the frames within a word, [B, U, F, D] with `present` [B, U, F].
 - `FRAMES`: if cells are frames, the frames of each modality, [B, 1, F, D] with `present` [B, 1, F].
 - `PAIR`: exactly two modalities.
-- `SPEAKERS`: who speaks, `Inputs.speakers` in slots of the setting `parties`.
+- `SPEAKERS`: the slots of speakers, `Inputs.speakers`; the setting `parties` is their number.
 """
 
 Ranges = dict[str, dict[str, Any]]
@@ -32,7 +32,7 @@ SHARED: dict[str, Any] = {
     "batch": 30,  # conversations
     "max_epochs": 1000,  # caps every stage
     "select": "calibrated",  # criterion of the best epoch: loss, calibrated, accuracy, recall, last
-    "smoothing": 0.0,  # weight of past epochs in the running mean of this criterion
+    "smoothing": 0.0,  # weight of earlier epochs in the running mean of this criterion
     "labels": "label",  # targets of classes: label or votes
     "loss": "",  # loss of numbers: l1, mse or ccc; empty: l1
     "class_weights": False,
@@ -140,7 +140,7 @@ class Configurable:
     outputs: int
 
     reads: ClassVar[frozenset[str]] = frozenset()
-    """Required inputs beyond one vector per cell, of the constants above."""
+    """Required inputs other than one vector per cell, from the constants above."""
 
     ranges: ClassVar[Ranges] = {}
     """Search ranges of further settings, in addition to the defaults of `search_space`."""
@@ -184,7 +184,7 @@ class Configurable:
 
 
 def find_pivot(pivot: str, modalities: Sequence[str]) -> str:
-    """Returns the modality that a setting names; if empty, `text`, or the first if there is none.
+    """Returns the modality that a setting names; if empty, `text`, or the first one without text.
 
     Raises:
         InputError: the modality is unknown.

@@ -41,7 +41,7 @@ class Step(NamedTuple):
 def step(
     system: nn.Module, params: Any, inputs: Inputs, state: Any = None, attention: bool = False
 ) -> Step:
-    """Predicts every cell with the parameters of one seed, from a state (None: the start); pure."""
+    """Predicts every cell with the parameters of one seed, by default from the initial state."""
     variables = {"params": params}
     if not attention:
         outputs, state = system.apply(variables, inputs, state)
@@ -59,11 +59,11 @@ def step_seeds(
     attention: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> Step:
-    """Predicts every cell with each of S seeds (see `step`); pure.
+    """Predicts every cell with each of S seeds; see `step`.
 
-    The seeds run one after another, since CPUs are faster at plain than at batched matrix products.
-    Parameters and states lead with S; without states, none are returned. `options` are those of the
-    compiler.
+    The seeds run one after another, since batched matrix products are slower on CPUs. S is the
+    first axis of parameters and states; without states, none are returned. `options` are those of
+    the compiler.
     """
     compiled = _compiled(tuple(sorted((options or {}).items())))
     return compiled(system, params, inputs, states, attention)

@@ -1,4 +1,4 @@
-"""The concatenating network (Tripathi and Beigi 2018), the paper's [12], without context.
+"""The network of Tripathi and Beigi (2018), the paper's [12]: concatenation without context.
 
 The branch of each modality ends in a linear layer; dense layers predict the labels from the
 concatenated outputs. If cells are frames, the branches are those of the authors: two LSTMs for
@@ -7,7 +7,7 @@ convolutions over an utterance divided into equal parts. If cells are utterances
 vector of the utterance.
 
 The branches differ from the authors' code in four ways: words are given as vectors, whereas the
-authors train an embedding; the LSTMs have two biases (the same functions); their recurrence has no
+authors train an embedding; the LSTMs have two biases, which is equivalent; their recurrence has no
 dropout; and missing frames and padding are masked.
 """
 
@@ -114,7 +114,7 @@ class Tripathi(System):
             x = jnp.where(mask[..., None], x, 0)
             hidden = self.branch[m](x, mask, train) if over_frames else self.linear[m](x)
             there = mask.any(-1, keepdims=True) if over_frames else mask[..., None]
-            hidden = jnp.where(there, hidden, 0)  # also without the bias
+            hidden = jnp.where(there, hidden, 0)  # zero, without the bias
             branches.append(hidden if over_frames else self.drop(hidden, not train))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
         return {"answer": self.answer(hidden if over_frames else self.drop(hidden, not train))}, ()

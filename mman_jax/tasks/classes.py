@@ -59,7 +59,7 @@ class Classes(Task):
     def labels(self, corpus: Corpus) -> np.ndarray:
         """Returns the class [N] int32 of each utterance, or UNSCORED."""
         if self.label_map is None:
-            raise ValueError(f"task {self.name} was read from results and maps no labels")
+            raise ValueError(f"task {self.name} was read from results and has no map of labels")
         # The corpus's own -1 indexes the appended last entry.
         return np.append(self.label_map, np.int32(UNSCORED))[corpus.labels]
 
@@ -82,7 +82,7 @@ class Classes(Task):
             name = self.classes[next(iter(present["train"]))]
             place = f"{corpus.source or 'corpus'}, task {self.name}"
             only = f"every labelled training utterance is {name}"
-            raise InputError(place, only, "at least two classes to tell apart")
+            raise InputError(place, only, "at least two classes")
         for part in ("valid", "test"):
             unseen = [self.classes[c] for c in sorted(present[part] - present["train"])]
             if unseen and present["train"]:
@@ -210,7 +210,8 @@ class Classes(Task):
 
     def store_each(self, values: np.ndarray) -> dict[str, Any]:
         """See `Task`."""
-        # A digit for each utterance, 1 if right: enough for any test, without the corpus's content.
+        # A digit for each utterance, 1 if right: it suffices for any test, and does not contain the
+        # corpus.
         return {"right": ["".join(map(str, seed)) for seed in values.astype(int).tolist()]}
 
     def score_names(self, available: Sequence[str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Scores of classes from counts, which are exact under padding and add up over devices."""
+"""Scores of classes from counts, which can be added over batches and devices."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ def confusion(logits: Array, labels: Array) -> Array:
         labels: [B, U] int32, `UNSCORED` where context or padding.
 
     Examples:
-        The answers are 0, 1, 1 and 0; the last one is not scored.
+        The predictions are 0, 1, 1 and 0; the last one is not scored.
 
         >>> logits = jnp.array([[[2.0, 1.0], [0.0, 3.0], [0.0, 3.0], [2.0, 1.0]]])
         >>> confusion(logits, jnp.array([[0, 0, 1, UNSCORED]])).tolist()
@@ -49,7 +49,7 @@ def unweighted_recall(counts: Array) -> Array:
     """Computes the mean recall [...] float of the classes that occur, from counts [..., C, C].
 
     Examples:
-        Three of four, and four of four; a third class that nothing belongs to does not count.
+        The recalls are 3 / 4 and 4 / 4; the third class does not occur, so it does not count.
 
         >>> float(unweighted_recall(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])))
         0.875
@@ -96,7 +96,8 @@ def micro_f1_without_majority(counts: np.ndarray) -> np.ndarray:
     It is the score of work on DailyDialog, which leaves out "no emotion".
 
     Examples:
-        The second class is left out: of the others, 2 of 3 answers and 2 of 4 utterances are right.
+        The second class is left out: of the others, 2 of 3 predictions are right, and 2 of 4
+        utterances are found.
 
         >>> counts = np.array([[2, 1, 0], [1, 5, 0], [0, 1, 0]])
         >>> round(float(micro_f1_without_majority(counts)), 4)
@@ -116,7 +117,7 @@ def mcc(counts: np.ndarray) -> np.ndarray:
     and 0 if all utterances have, or are predicted as, one class.
 
     Examples:
-        (3 * 4 - 1 * 0) / sqrt(4 * 4 * 3 * 5)
+        The value is (3 * 4 - 1 * 0) / sqrt(4 * 4 * 3 * 5).
 
         >>> round(float(mcc(np.array([[3, 1], [0, 4]]))), 4)
         0.7746

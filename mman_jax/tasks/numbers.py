@@ -34,7 +34,7 @@ MAE = Score(
 CCC = Score("ccc", "CCC", "CCC", is_share=False)
 
 _LEAST = 1e-6
-"""A target whose deviation in training is at most this share of its spread does not vary."""
+"""Share of a target's spread; with a smaller deviation in training, the target is constant."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Numbers(Task):
                 raise InputError(place, found, "some numbers")
             if values.std() <= _LEAST * target.spread:
                 found = f"{target.name!r} is {values[0]:g} for every training utterance"
-                raise InputError(place, found, "numbers that differ")
+                raise InputError(place, found, "different numbers")
             for part in ("valid", "test"):
                 chosen = corpus.utterances_of(getattr(split, part))
                 if len(chosen) and np.isnan(corpus.targets[target.name][chosen]).all():
@@ -130,7 +130,7 @@ class Numbers(Task):
 
     def read_answers(self, answers: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         """See `Task`."""
-        # A label that is not rated is None in JSON, and NaN here.
+        # A missing rating is None in JSON, and NaN here.
         values, rated = np.asarray(answers, np.float64), np.asarray(labels, np.float64)
         shape = (len(rated), len(self.targets))
         if values.shape[1:] != shape or rated.shape != shape:
@@ -245,8 +245,8 @@ def task(corpus: Corpus, names: Sequence[str], protocol: str, classes: int = 0) 
         classes: number of classes to cut from a single target; 0: the numbers themselves.
 
     Raises:
-        InputError: a target that the corpus lacks or that is always NaN, another protocol, or a
-            number of classes that the target's scale does not have.
+        InputError: the corpus lacks a target, a target is always NaN, the protocol is not `auto`,
+            or the target's scale has no such number of classes.
 
     Examples:
         >>> corpus = Corpus(

@@ -1,4 +1,4 @@
-"""Scores of numbers and the scales of sentiment, from one vector of sums per target.
+"""Scores of numbers, and scales of sentiment, from one vector of sums per target.
 
 Sums are exact under padding, and add up over batches, devices and folds.
 
@@ -48,7 +48,7 @@ _EDGES = {
 }  # fmt: skip
 
 LEFT_OUT = -1
-"""The class of cells without a class: exact zeros, where they are left out."""
+"""The class of cells that a scale leaves out, such as exact zeros."""
 
 # The class of each cell, by the number of classes.
 _CLASSES: dict[str, dict[int, tuple[int, ...]]] = {

@@ -33,7 +33,7 @@ def spread(
 ) -> str:
     """Writes mean ± deviation over the seeds, in per cent by default; for one seed, only the value.
 
-    The deviation over folds follows, if there are folds; or in brackets the interval, if asked for.
+    The deviation over folds follows, if there are folds; or, with `interval`, the interval.
     """
     if score is None:
         return NONE

@@ -24,7 +24,7 @@ class Objective(Protocol):
         """The unit of the loss."""
 
     def plain(self) -> "Objective":
-        """Returns the loss by which settings are compared: without weights and smoothing."""
+        """Returns the loss for comparisons of settings, without weights and smoothing."""
 
     def reference(self, labels: Array) -> Array:
         """Computes the statistics of the training labels [R, U, ...] that loss and scores need."""
@@ -49,7 +49,7 @@ class Objective(Protocol):
         """Sums the validation losses and, last, their weight; [temperatures + 1]."""
 
     def score(self, tally: Array) -> Array:
-        """Computes the score [...] that is shown during a run; higher is better."""
+        """Computes the score [...] for progress reports; higher is better."""
 
     def convert(self, answers: Array, reference: Array, other: Array) -> Array:
         """Converts answers in the units of one reference to those of another."""
@@ -139,7 +139,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def check_split(self, corpus: Corpus, split: Split) -> list[str]:
-        """Checks for parts that cannot be trained on or scored, or are likely a mistake.
+        """Checks for parts that cannot be trained on or scored, or are probably a mistake.
 
         Returns:
             Notices for the user.

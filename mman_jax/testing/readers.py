@@ -20,9 +20,9 @@ def check_reader(
 ) -> None:
     """Checks a reader on files or folders of its layout.
 
-    It must read the same corpus twice, name the path as its source, leave the files unchanged, and
-    raise only an `InputError` for missing or truncated files. The corpus must be unchanged by
-    `npz.write` and `npz.read`.
+    Reading twice must give equal corpora, whose source is the path. Files must not change, and only
+    an `InputError` may be raised for missing or truncated files. `npz.write` followed by `npz.read`
+    must return an equal corpus.
 
     Args:
         read: Function from a path to a `Corpus`, or to a `Table` of utterances with features.

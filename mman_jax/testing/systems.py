@@ -383,7 +383,7 @@ def check_missing_modalities(case: Case) -> None:
 
 
 def check_gradients(case: Case) -> None:
-    """Requires a gradient to reach every parameter, and a stage to train it."""
+    """Requires every parameter to have a gradient, and a stage that trains it."""
     total, present = jax.tree.map(np.zeros_like, case.params), case.present(everywhere=True)
     for number in range(_DRAWS):
         _, _, gradients, _ = case.gradients(case.draw(number), present, number)

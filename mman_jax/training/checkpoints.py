@@ -46,7 +46,7 @@ _LOGGERS = ("absl", "asyncio")
 
 
 def save(directory: pathlib.Path, arrays: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-    """Writes the next checkpoint, completely or not at all, and removes all but the newest two.
+    """Writes the next checkpoint atomically, and removes all but the newest two.
 
     Arrays are nested dicts, and the card is a mapping that JSON can represent.
 
@@ -93,7 +93,7 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
         return None
     damage = None
     for _, path in sorted(_steps(directory), reverse=True):
-        # Orbax also warns of a failed read; its exception reports the failure.
+        # Orbax also issues warnings about failed reads, but its exceptions report them.
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             try:
                 # With damaged files Orbax prints, hangs or returns wrong numbers.
@@ -111,7 +111,7 @@ def restore(directory: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | 
 
 
 def pack(snapshot: Snapshot) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Converts a snapshot to arrays and a card; every process must call it, and gets all arrays."""
+    """Converts a snapshot to arrays and a card; all processes must call it, and get all arrays."""
     finished = {name: _numbered(outcome) for name, outcome in snapshot.finished.items()}
     arrays = {"state": _numbered(snapshot.state), "history": _numbered(snapshot.history)}
     card = {"format": _FORMAT, "stage": snapshot.stage, "finished": list(finished)}
@@ -195,7 +195,7 @@ def verify(folder: pathlib.Path) -> None:
         signed = json.loads(path.read_text(encoding="utf-8"))
         actual = _digests(folder)
     except FileNotFoundError as error:
-        expected = "a checkpoint that was finished, of this version"
+        expected = "a finished checkpoint of this version"
         raise InputError(folder, f"no {DIGESTS}", expected) from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"unreadable ({error})", "the digests of a checkpoint") from error
@@ -204,7 +204,7 @@ def verify(folder: pathlib.Path) -> None:
     for name in sorted(signed.keys() | actual.keys()):
         if signed.get(name) != actual.get(name):
             damage = "missing" if name not in actual else "damaged" if name in signed else "unknown"
-            raise InputError(folder / name, f"a {damage} file", "the checkpoint as it was written")
+            raise InputError(folder / name, f"a {damage} file", "an unchanged checkpoint")
 
 
 def refusal(error: BaseException) -> str:
@@ -246,7 +246,7 @@ def silence_threads() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
-        # After a failure both stay, since its other writes may be collected at any later time.
+        # After a failure both remain, because other failed writes may be reported later.
         sys.unraisablehook = hooks[0]
         if not failed_before:
             asyncio_logger.removeFilter(_is_not_of_disk)
@@ -375,7 +375,7 @@ def _steps(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def _alone() -> Any:  # orbax.checkpoint.options.MultiprocessingOptions
     import orbax.checkpoint as ocp
 
-    # Arrays have been gathered, so that one process saves or reads without waiting for others.
+    # Arrays are gathered first, so one process saves or reads without waiting for the others.
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"

@@ -109,7 +109,7 @@ class Streamed:
     """
 
     def __init__(self, rows: Mapping[str, Batch], mesh: Mesh):
-        """Stores the arguments, those of `make_feed`; reads nothing yet."""
+        """Stores the arguments, which are those of `make_feed`; reads nothing yet."""
         self.mesh, self.rows = mesh, rows
 
     def put(self, rows: Mapping[str, Batch]) -> None:
@@ -117,12 +117,12 @@ class Streamed:
         self.rows = rows
 
     def release(self) -> None:
-        """Does nothing: no rows are kept on the devices."""
+        """Does nothing, because no rows are on the devices."""
 
     def epochs(self, stage: StageTraining, count: int = 1) -> Epochs:
         """Returns a function like that of `Resident.epochs`; a step is one compiled call.
 
-        It runs one epoch, and no features differ by seed.
+        It runs one epoch; the features of all seeds are the same.
         """
         compiled, train = programs.streaming(stage, self.mesh), self.train(stage)
 

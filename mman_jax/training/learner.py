@@ -24,7 +24,7 @@ class Fitted(NamedTuple):
 
 
 class Fitting:
-    """Fits an estimator on one corpus; to a run it is a stage of one epoch. See `Trainer`.
+    """Fits an estimator on one corpus, as one stage of one epoch; the counterpart of `Trainer`.
 
     Attributes:
         stages: the name of the only stage.
@@ -51,7 +51,7 @@ class Fitting:
         self._rows = dict(rows)
 
     def release(self) -> None:
-        """Does nothing: no rows are kept on the devices."""
+        """Does nothing, because no rows are on the devices."""
 
     def heads(self, stage: str) -> tuple[str, ...]:
         """Returns the only head."""

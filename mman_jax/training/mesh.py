@@ -22,10 +22,10 @@ _BY_SEED, _EVERYWHERE = PartitionSpec(SEEDS), PartitionSpec()
 
 
 def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shards: int = 0) -> Mesh:
-    """Arranges devices as [seed shards, row shards]: seeds first, since they never communicate.
+    """Arranges devices as [seed shards, row shards]; seeds, which are independent, come first.
 
-    Results do not depend on the number of devices, except that with row shards dropout drops
-    different units.
+    Results do not depend on the number of devices, except that row shards change which units
+    dropout drops.
 
     Args:
         seeds: S.
@@ -36,7 +36,7 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
             devices.
 
     Raises:
-        InputError: `parallel` is unknown, there are too few devices, or a process has none of them.
+        InputError: `parallel` is unknown, there are too few devices, or a process has no device.
     """
     if parallel not in PARALLEL:
         raise InputError("parallel", repr(parallel), nearest(parallel, PARALLEL))
@@ -58,7 +58,7 @@ def make_mesh(seeds: int, parallel: str = "jit", seed_shards: int = 0, row_shard
     if len({device.process_index for device in used.flat}) < processes:
         raise InputError(
             "mesh",
-            f"{seed_shards} x {row_shards} devices, none of them in some of {processes} processes",
+            f"{seed_shards} x {row_shards} devices, none in some of {processes} processes",
             f"up to {len(devices)} devices, at least one per process",
         )
     return Mesh(used, (SEEDS, ROWS))
@@ -105,8 +105,8 @@ def _options(platform: str, quickly: bool) -> dict[str, Any]:
     """Returns the options that the installed compiler version supports."""
     if platform != "cpu":
         return {}
-    # For the few rows of a scan step, the CPU's default library for matrix products takes about
-    # twice as long as the plain implementation. Restricting the library to reductions avoids it.
+    # For the few rows of a scan step, XLA's library for matrix products on CPUs takes about twice
+    # as long as its plain implementation, so the library is restricted to reductions.
     options = {
         "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
         "xla_cpu_prefer_vector_width": 512,
@@ -168,7 +168,7 @@ def distribute(
     mapped = over_seeds(function, platform)
     if parallel == "pmap":
         devices = list(mesh.devices.flat)
-        # pmap needs an argument to spread: the indices of the shards.
+        # pmap needs an argument to distribute: the indices of the shards.
         numbered = jax.pmap(
             lambda _, *arguments: mapped(*arguments),
             ROWS,
@@ -197,7 +197,7 @@ def place(tree: Any, mesh: Mesh, by_seed: bool) -> Any:
 
     def put(x):
         if mesh.is_multi_process and not isinstance(x, jax.Array):
-            # device_put would send the array to all processes for comparison.
+            # `device_put` would send the array to all processes to compare it.
             return jax.make_array_from_callback(np.shape(x), sharding, np.asarray(x).__getitem__)
         return jax.device_put(x, sharding)
 

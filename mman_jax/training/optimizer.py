@@ -1,4 +1,4 @@
-"""Optimisation: the optimizer of each group of parameters, freezing, averaging, learning rates.
+"""Optimisation: optimizers of parameter groups, freezing, averaging, learning rates.
 
 A group is a top-level part of a network (a tower, the fusion), trained by a separate optimizer.
 Rules from a config determine which parameters are frozen, by optax masks.
@@ -24,7 +24,7 @@ Rules = Sequence[tuple[str, bool]]
 
 
 def _adam_l2(rate: float, weight_decay: float, **more: Any) -> optax.GradientTransformation:
-    """Adam whose gradients include those of an L2 penalty, as PyTorch's weight decay does."""
+    """Returns Adam with an L2 penalty in the gradients, like the weight decay of PyTorch's Adam."""
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(rate, **more))
 
 
@@ -241,9 +241,9 @@ def update_lowest(lowest: Lowest, epoch: Array, losses: Array) -> Lowest:
 def reduce_scale(
     lr_scale: Array, plateau: Plateau, lowest: Lowest, epoch: Array, known: Array | int = -1
 ) -> Array:
-    """Returns the factor on the learning rates after an epoch, given that of the epoch.
+    """Returns the factor on the learning rates after an epoch, given the one during the epoch.
 
-    `known` is the number of reductions, if known in advance; -1: one if the loss `is_stalled`.
+    `known` is the number of reductions, if known in advance; with -1, `is_stalled` decides.
     """
     stalled = is_stalled(plateau, epoch - lowest.epoch[0])
     times = jnp.where(jnp.asarray(known) < 0, stalled, known)
@@ -251,12 +251,12 @@ def reduce_scale(
 
 
 def is_stalled(plateau: Plateau, waited: Any) -> Any:
-    """Returns whether patience runs out, for the first time or again, after epochs of waiting."""
+    """Returns whether patience runs out (again) after this number of epochs without improvement."""
     return (waited > 0) & (waited % plateau.patience == 0)
 
 
 def reductions(losses: np.ndarray, plateau: Plateau) -> np.ndarray:
-    """Returns after which epochs [E, S] bool the learning rates fall, by the losses [E, S]."""
+    """Returns the epochs [E, S] bool after which the losses [E, S] reduce the learning rates."""
     lowest = np.fmin.accumulate(np.vstack([np.full_like(losses[:1], np.inf), losses]), axis=0)
     epochs = np.arange(1, len(losses) + 1)[:, None]
     # A loss that is not finite is never lower.

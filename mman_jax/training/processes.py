@@ -1,4 +1,4 @@
-"""Cooperation of several processes: joining them, and gathering values on each of them.
+"""Communication of several processes: joining them, and gathering values on each of them.
 
 It uses `jax.distributed` and `multihost_utils`. A single process does not communicate.
 """

@@ -1,4 +1,4 @@
-"""Parameters before training, and the compiled functions of a stage.
+"""Initial parameters, and the compiled functions of a stage.
 
 The functions run a stage for all seeds on a mesh; they are compiled when first called, and cached.
 """
@@ -20,10 +20,8 @@ from mman_jax.training.stage import StageTraining
 from mman_jax.types import unscored
 
 ANSWERS = ("training", "out_of_fold")
-"""Sources of the predictions that a stage with frozen inputs learns from.
-
-These are networks that were trained on the same conversations (`training`) or on other ones (see
-the function `out_of_fold`).
+"""Sources of the predictions that a stage with frozen inputs learns from: networks trained on the
+same conversations (`training`), or on other ones (see the function `out_of_fold`).
 """
 
 Make = TypeVar("Make", bound=Callable)
@@ -159,11 +157,10 @@ def out_of_fold(
 ) -> dict[str, Any]:
     """Predicts the training rows with networks that were not trained on their conversations.
 
-    Frozen towers have fitted their training utterances, and a fusion that learns from their
-    predictions there trusts the towers that overfit most. The earlier stages are therefore
-    retrained for the selected epochs, leaving out each group of training conversations in turn,
-    and the fusion learns from their predictions of that group (stacked generalisation; Wolpert
-    1992).
+    A fusion that learns from the towers' predictions for their own training utterances relies on
+    the towers that overfit most. The earlier stages are therefore retrained for the selected
+    epochs, leaving out each group of training conversations in turn, and the fusion learns from
+    their predictions of that group (stacked generalisation; Wolpert 1992).
 
     Args:
         train: predictions [S, R + 1, U, ...] by name, of networks that were trained on all rows.

@@ -42,7 +42,7 @@ class StageTraining:
         valid_rows: the number of holdout rows of the validation part; the rest is the test part.
         groups: the group that trains each parameter (`optimizer.labels`).
         settings: settings of the optimizer, see `optimizer.optimizer`.
-        averaging: the average of the parameters that is evaluated and selected.
+        averaging: the average of the parameters, which is evaluated and selected.
         padded: whether rows may be empty, so that several splits of a corpus have equal shapes;
             batches of empty rows are skipped.
         from_start: whether the initial parameters may be selected: the first epoch takes no steps.
@@ -135,7 +135,7 @@ class StageTraining:
             record = Record(zeros, zeros, zeros, zeros, zeros.astype(bool), zeros)
             return state._replace(epoch=state.epoch + 1), record
 
-        # A stopped seed takes no time while others continue, if seeds run one after another.
+        # If seeds run one after another, a stopped seed takes no time while others continue.
         return jax.lax.cond(state.stopped.all(), skip, train, state)
 
     def epochs(
@@ -145,7 +145,7 @@ class StageTraining:
         return jax.lax.scan(lambda x, _: self.epoch(x, per_seed, shared), state, length=count)
 
     def train(self, state: State, part: Batch) -> tuple[State, Array]:
-        """Takes the steps of an epoch: every row of the part once, in an order set by the seed.
+        """Takes the steps of an epoch: every row of the part once, in a random order.
 
         Also returns each head's loss [T], the mean over the batches.
         """

@@ -32,7 +32,8 @@ class State(NamedTuple):
         params: the network's parameters after the last step.
         opt_state: the optimizer's state.
         average: the exponential average of the parameters over the steps; `()` without averaging.
-        target: [T] int32, the epoch to select if it is known in advance; 0: the best on validation.
+        target: [T] int32, the epoch to select if it is known in advance; 0: the best one on
+            validation.
         best: the parameters at the best validation epoch of the head that they belong to.
         best_epoch: [T] int32, counted from 1; 0 before the first epoch.
         best_score: [T] float32, the highest score (see `Selection`).
@@ -45,7 +46,7 @@ class State(NamedTuple):
             [T, C, K] float32 of each of C targets (`tasks.ratings`).
         test: the same for the test part.
         oracle: [T] float32, the highest test accuracy (for numbers: CCC) of any epoch until
-            stopped, as if the epoch were selected on the test part. It influences nothing.
+            stopped, as if the epoch were selected on the test part. It is only reported.
         lowest: the lowest validation loss of each head and its epoch (`optimizer.Lowest`); `()` if
             it is not needed.
         reductions: [E] int32, the number of times the learning rates are reduced after each epoch,
@@ -154,7 +155,7 @@ class Selection:
             state: state of one seed after an epoch.
             params: the parameters that were scored.
             scores: [T] float32, scores of the epoch.
-            test_accuracy: [T] float32; like `test`, it influences nothing.
+            test_accuracy: [T] float32; like `test`, only reported.
             valid: [T, ...], validation tallies.
             test: [T, ...], test tallies.
             heads: the index of the head that each parameter belongs to, a tree like `params`.
@@ -341,7 +342,7 @@ def retrain_until(
     """
     before, now = steps
     epoch = np.rint((selected.best_epoch - idle) * before / now) + idle
-    # Where steps were selected, at least one epoch of them is taken.
+    # If the selected epoch took steps, retraining takes at least one epoch of steps.
     least = np.clip(selected.best_epoch, 1, idle + 1)
     epoch = np.clip(epoch, least, epochs).astype(np.int32)
     counts = np.full((len(epoch), epochs), -1, np.int32)

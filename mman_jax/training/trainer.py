@@ -104,7 +104,7 @@ class Trainer:
             if name not in settings:
                 raise InputError(f"train.{name}", "no settings", "some for each stage")
         if len(set(map(_key, self._stages))) < len(self._stages):
-            raise ValueError(f"stages with the same letters, {', '.join(self._stages)}: rename one")
+            raise ValueError(f"names of stages have the same letters: {', '.join(self._stages)}")
 
     @in_standard_numbers
     def put(self, rows: Mapping[str, Batch]) -> None:
@@ -219,7 +219,7 @@ class Trainer:
         Args:
             labels: [R + 1, U] int32 of each part; for numbers and votes, [R + 1, U, C] float32.
             seeds: S seeds.
-            start: a snapshot to resume from; by default training starts anew.
+            start: a snapshot to resume from; by default, training starts from the beginning.
             stop_at: stopping points of each stage, for retraining; by default validation selects.
             groups: [R + 1, U] int, groups of training conversations, for the stages whose `answers`
                 are `out_of_fold`; None: these learn from predictions of `training`.
@@ -292,7 +292,7 @@ class Trainer:
         return jax.eval_shape(jax.vmap(self.stage(stage).start), seed, stop_at, params)
 
     def trainable(self, params: Any) -> int:
-        """Counts the parameters of one seed that the last stage trains; `params` lead with S."""
+        """Counts the parameters of one seed that the last stage trains, given those of S seeds."""
         groups = jax.tree.leaves(self.stage(self.stages[-1]).groups)
         pairs = zip(groups, jax.tree.leaves(params), strict=True)
         return sum(math.prod(x.shape[1:]) for group, x in pairs if group != optimizer.FROZEN)
@@ -300,8 +300,8 @@ class Trainer:
     def answers(self, params: Any) -> dict[str, dict[str, np.ndarray]]:
         """Computes logits [S, R + 1, U, C] on the rows of `valid` and `test`, by head and part.
 
-        The heads are those of all stages; `params` lead with S. For numbers, logits are predictions
-        in standard deviations of training.
+        The heads are those of all stages; `params` have a leading axis S. For numbers, logits are
+        predictions in standard deviations of training.
         """
         if self._answer is None:
             stage = dataclasses.replace(self.stage(self.stages[-1]), method="__call__")
@@ -326,7 +326,7 @@ class Trainer:
                 if self._plain is None:
                     self._plain = Resident(featureless(self._host_rows), self.mesh, self.parallel)
                 predict, feed = self._feed.predictions(answering), self._plain
-                # These epochs take less time than a call, so that several run in one call.
+                # These epochs take less time than a call, so several run in one call.
                 most = self.epochs(name)
                 calls = max(n for n in range(1, _EPOCHS_A_CALL + 1) if most % n == 0)
             self._compiled[name] = (stage, feed.epochs(stage, calls), predict)

@@ -44,7 +44,7 @@ def answered(
     seeds, and `kept` [S] bool selects the seeds to return.
 
     Returns:
-        The system's under its head's name, and those of its towers, by part.
+        Labels and logits by head (the system's and its towers') and part.
     """
     layouts = trial.parts.layouts
     labels = {
@@ -98,7 +98,7 @@ def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
 
 
 def in_turn(trial: Trial, task: Task, params: Any, turns: float | None) -> dict[str, Any]:
-    """Returns the test scores of a model that scales by speaker as in a stream, with its turns."""
+    """Returns the test scores with scaling by speaker as in a stream, and `turns`."""
     scaling = dataclasses.replace(trial.parts.scaling, turns=turns, causal=True)
     reference, labels = trial.reference(task), trial.labels[task.name]["test"]
     answers = task.answers(_logits(trial, "test", params, scaling), reference)
@@ -131,8 +131,8 @@ def of_task(
     the predictions to them by score.
     `counts` are the tallies of validation and test for the system and each tower, and for the
     `ensemble` of all seeds on the test part. `curves` are by head, and `trainable` is the number of
-    trained parameters in the last stage. If `looks`, there are `attention` and `missing`; and
-    `context_answers` [S, N] by the number of utterances of context, for causal systems that stream.
+    trained parameters in the last stage. With `looks`, there are also `attention`, `missing` and,
+    for causal systems that stream, `context_answers` [S, N] by the number of utterances of context.
 
     If there are several processes, all of them must call this.
 
@@ -194,7 +194,7 @@ def scored_answers(task: Task, answered: Answered, reference: np.ndarray | None)
 def curves(
     heads: Mapping[str, Sequence[str]], finished: Mapping[str, Outcome], score: str = "accuracy"
 ) -> dict[str, Any]:
-    """Computes learning curves by head: means over the seeds that still trained in an epoch."""
+    """Computes learning curves by head: means over the seeds still training in an epoch."""
     by_head: dict[str, Any] = {}
     columns = ("train_loss", "valid_loss", f"valid_{score}")
     for stage, names in heads.items():
@@ -213,7 +213,7 @@ def _attention(
     trial: Trial, task: Task, params: Any, labels: np.ndarray, answers: np.ndarray
 ) -> dict[str, Any] | None:
     layout, rows = trial.parts.layouts["test"], trial.parts.rows["test"]
-    system = cast(System, trial.trainer.system)  # others have no attention
+    system = cast(System, trial.trainer.system)  # only networks have attention
     options = mesh.compiler_options(jax.default_backend())
     attention = attention_weights(system, params, rows.inputs, options)
     if attention is None:

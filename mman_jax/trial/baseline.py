@@ -18,10 +18,10 @@ from mman_jax.trial.progress import Preemption, Progress
 from mman_jax.trial.trial import Trial
 
 NAME = "linear"
-"""The system that is the baseline of all others."""
+"""Name of the system that is the baseline."""
 
 _LARGEST = 1e8
-"""Largest N * min(N, D) of N training utterances with D features, fitted in seconds to minutes."""
+"""Limit on N * min(N, D) for N training utterances with D features, for fits of a few minutes."""
 
 
 def fit(
@@ -34,7 +34,7 @@ def fit(
 
     Returns:
         The field `baseline` of `results.json`, and the fields of `analysis.json`; None if the
-        system is the baseline itself, or if there is none.
+        system is the baseline, or if it cannot be fitted.
     """
     if trial.config.system == NAME:
         return None

@@ -45,7 +45,7 @@ class Run(NamedTuple):
         return self.folder / kind / self.name
 
     def title(self, seed: int) -> str:
-        """Returns the name of a seed on boards that show runs of many folders together."""
+        """Returns the name of a seed on boards that combine runs of several folders."""
         return "/".join(filter(None, (self.folder.name, self.name, f"seed_{seed}")))
 
 
@@ -95,7 +95,7 @@ class _MLflow:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if not uri:
             uri = run.path("mlflow").absolute().as_uri()
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files need no database
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files instead of a database
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
@@ -124,13 +124,13 @@ WHERE: dict[str, str] = {kind: where for kind, (_, _, where) in _KINDS.items()}
 
 
 def check(kinds: Sequence[str]) -> None:
-    """Refuses boards whose package is not installed."""
+    """Raises an InputError if a board's package is not installed."""
     for kind in kinds:
         require(_KINDS[kind][1], kind, kind)
 
 
 def begin(kinds: Sequence[str], run: Run, seeds: Sequence[int]) -> dict[int, list[Board]]:
-    """Opens a board of each kind for each seed, and removes the files of an earlier start."""
+    """Opens a board of each kind for each seed, after removing the files of an earlier start."""
     for kind in kinds:
         shutil.rmtree(run.path(kind), ignore_errors=True)
     return {seed: [_KINDS[kind][0](run, seed) for kind in kinds] for seed in seeds}

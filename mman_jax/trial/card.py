@@ -28,12 +28,12 @@ _INTENDED = (
 
 @dataclasses.dataclass(frozen=True)
 class Licences:
-    """What a user states of a model.
+    """Licences and languages of a model, as stated by the user.
 
     Attributes:
         model: identifier of the licence of the weights, such as `cc-by-nc-4.0`, or `other`.
         corpus: licence or terms of the training corpus.
-        features: licence of what extracted the features; empty: as the extraction says.
+        features: licence of the features; if empty, that of the stored extraction.
         languages: codes of the languages of the corpus, such as `en`.
     """
 
@@ -88,7 +88,7 @@ def model_card(
     if not licences.corpus:
         raise InputError("corpus_license", "not stated", "its name, or the terms")
     if not (licences.features or extraction):
-        expected = "what may be done with them, as no extraction is stored"
+        expected = "their terms of use, because no extraction is stored"
         raise InputError("features_license", "not stated", expected)
     corpus = exported.corpus_facts(results.get("corpus"))
     name = f"{results['system']} on {corpus.get('path')}"

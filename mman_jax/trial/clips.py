@@ -35,7 +35,7 @@ def beside(corpus: str | None) -> pathlib.Path | None:
 
 
 def fitted_notice(path: str | None, corpus: Corpus) -> list[str]:
-    """Returns a notice for a run on folds, whose test parts the extraction may have been fitted to.
+    """Returns a notice for a run on folds if the extraction may have been fitted to test parts.
 
     Args:
         corpus: the corpus; `mman extract` stored its split if anything was fitted.
@@ -65,7 +65,7 @@ def load(workdir: pathlib.Path, modalities: Sequence[str]) -> Extraction:
 
 
 def is_media(path: pathlib.Path) -> bool:
-    """Returns whether a path is a file with the suffix of sound or video."""
+    """Returns whether a path is a file with a suffix of audio or video files."""
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
@@ -77,7 +77,7 @@ def of_turns(
     Args:
         path: the recording.
         turns: see `listening.turns`; if any has a speaker, the others' is `UNKNOWN`.
-        track: number of the track of sound, from 1.
+        track: number of the audio track, from 1.
     """
     unknown = UNKNOWN if any(turn.speaker for turn in turns) else None
     return [
@@ -119,7 +119,7 @@ def read_corpus(
     for modality, vectors in measured.items():
         available = [value for value in vectors if value is not None]
         if not available and len(dims) == 1:
-            expected = "some, or another model"
+            expected = "transcripts, or another model"
             raise InputError(f"{path}: modality {modality}", "no transcript in any row", expected)
         features[modality] = np.zeros((len(vectors), dims[modality]), np.float32)
         known = np.array([value is not None for value in vectors])

@@ -69,7 +69,7 @@ FIELDS = {
     "seeds": Field(1, "Number of seeds that are trained in parallel.", _COUNT),
     "first_seed": Field(0, "The first seed; the others follow it.", _NOT_NEGATIVE),
     "checkpoint_seconds": Field(60.0, "Seconds of work that may be lost.", _NOT_NEGATIVE),
-    "parallel": Field("jit", "How seeds and rows are spread over devices: jit, or pmap."),
+    "parallel": Field("jit", "Method of distributing seeds and rows over devices: jit or pmap."),
     "mesh.seeds": Field(0, "Devices over which seeds are spread; 0 chooses a number."),
     "mesh.rows": Field(0, "Devices over which the rows of a batch are spread; 0 chooses a number."),
     "distributed": Field("", "Processes: auto (TPU slice, Slurm) or ADDRESS:PORT,COUNT,ID."),
@@ -77,7 +77,7 @@ FIELDS = {
     "data.protocol": Field("auto", "Scored labels: auto, mman4, binary4, iemocap4, iemocap6."),
     "data.target": Field("", "Numbers to predict, separated by commas; by default labels."),
     "data.classes": Field(0, "Classes into which the target is cut: 2, 3, 5 or 7; 0 for none."),
-    "data.split": Field("", "Split: the corpus's own, or raven (IEMOCAP sessions 3-5, 2, 1)."),
+    "data.split": Field("", "Split: by default the corpus's; raven: IEMOCAP sessions 3-5, 2, 1."),
     "data.folds": Field("", "Cross-validation by sessions, speakers or a number; by default none."),
     "data.fold": Field("", "Name of a single fold to train; by default all."),
     "data.modalities": Field("", "Modalities to use, separated by commas; by default all."),
@@ -89,12 +89,12 @@ FIELDS = {
     "data.cells": Field("utterances", "Elements of a row.", CELLS),
     "data.pivot": Field("", "Modality whose cells are the words; by default text, or the first."),
     "data.words": Field(50, "Limit on the words of an utterance: the last ones are read.", _COUNT),
-    "data.stream": Field(bool, "Whether rows stay in host memory; by default if needed."),
+    "data.stream": Field(bool, "Whether to stream rows from host memory; by default if needed."),
     "network": Field({}, "Settings of the system."),
     "train.batch": Field(30, "Conversations in a batch.", _COUNT),
     "train.max_epochs": Field(1000, "Limit on the epochs of every stage.", _COUNT),
     "train.select": Field("calibrated", "Criterion that selects the best epoch.", SELECT),
-    "train.smoothing": Field(0.0, "Weight of the past in train.select; 0 for none.", _BELOW_ONE),
+    "train.smoothing": Field(0.0, "Weight of past epochs in train.select; 0 for none.", _BELOW_ONE),
     "train.labels": Field("label", "Labels to learn from: label, or votes of several raters."),
     "train.loss": Field("", "Loss of numbers: l1, mse or ccc; by default l1."),
     "train.class_weights": Field(False, "Whether rare classes weigh more in the loss."),
@@ -172,7 +172,7 @@ def describe_field(path: str, system: str) -> str:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses values outside the declared ranges."""
+    """Raises an InputError if a value is outside its declared range."""
     for path, value in leaves(config):
         if path.startswith("network."):
             for size in value if isinstance(value, tuple | list) else (value,):

@@ -23,10 +23,10 @@ from mman_jax.systems.settings import SPEAKERS, SUBWORD
 from mman_jax.trial.config import network
 
 EACH = "each"
-"""The value of `data.scale` by which a test corpus is scaled by its own statistics."""
+"""The value of `data.scale` for scaling a test corpus by the statistics of that corpus."""
 
 SPEAKER = "speaker"
-"""The value of `data.scale_by` by which features are scaled by the statistics of each speaker."""
+"""The value of `data.scale_by` for scaling by the statistics of each speaker."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def load_corpora(data: ConfigDict) -> tuple[Corpus, External | None]:
 
 
 def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
-    """Makes the cells that a config names, with their frames if the system reads these."""
+    """Creates the cells of a config, with frames if the system reads frames."""
     data, names = config.data, modalities(config.data)
 
     @functools.cache
@@ -99,7 +99,7 @@ def load_cells(config: ConfigDict, corpus: Corpus) -> Cells:
             built.check_data("classes", data.cells)
         return built
 
-    # An unknown system is refused when it is built.
+    # Building an unknown system raises the error.
     reads = getattr(SYSTEMS.get(config.system), "reads", ())
     places = system().places if SPEAKERS in reads else 0
     return KINDS[data.cells].make(
@@ -124,7 +124,7 @@ def modalities(data: ConfigDict) -> list[str]:
 
 
 def _check_test(data: ConfigDict) -> None:
-    """Refuses settings of scaling and of a test corpus that contradict each other."""
+    """Raises an InputError if settings of scaling and of a test corpus contradict each other."""
     for field, value in (("scale", EACH), ("scale_by", SPEAKER)):
         if data[field] not in (None, value):
             raise InputError(

@@ -1,6 +1,6 @@
 """Learning curves of a running trial: a CSV file, and the requested boards.
 
-They are made from a snapshot's full history, so an interruption leaves no gap in them.
+They are computed from a snapshot's full history, so interruptions leave no gaps.
 """
 
 import csv

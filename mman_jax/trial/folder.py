@@ -35,7 +35,7 @@ def matches(workdir: pathlib.Path, config: Mapping[str, Any]) -> bool:
         return False
     changed = _differences(read_json(stored) | _FREE, {**config, **_FREE})
     if changed:
-        found = f"holds a run with other settings ({'; '.join(changed[:3])})"
+        found = f"contains a run with other settings ({'; '.join(changed[:3])})"
         raise InputError(workdir, found, "an empty folder, or the same config")
     return True
 
@@ -60,7 +60,7 @@ def claim(
     test: Corpus | None = None,
     write: bool = True,
 ) -> None:
-    """Writes the config and the digests of the corpora, unless the folder has others.
+    """Writes the config and the digests of the corpora; an InputError if the folder has others.
 
     Args:
         write: whether to write; only the first of several processes does.
@@ -152,7 +152,7 @@ def _test_digest(digests: Mapping[str, Any]) -> str | None:
 
 
 def _differences(before: Any, now: Any, place: str = "config") -> list[str]:
-    if now == {} and before is None:  # a group that an earlier version did not have
+    if now == {} and before is None:  # a group that earlier versions do not have
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = [

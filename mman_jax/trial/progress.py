@@ -17,13 +17,13 @@ _STATUS = {"SIGTERM": PREEMPTED, "Ctrl-C": 128 + signal.SIGINT}
 
 
 class Progress:
-    """Receives what a trial or a study reports, and shows nothing.
+    """Receives the reports of a trial or a study, and shows nothing.
 
     Subclasses show the reports on a terminal or in a log, or send them to another process. Every
     method may be overridden.
 
     Attributes:
-        every: seconds between two reports of work that has not ended.
+        every: seconds between two reports of unfinished work.
     """
 
     every = 5.0
@@ -32,7 +32,7 @@ class Progress:
         """Reports a line of text."""
 
     def notice(self, text: str) -> None:
-        """Reports something that must not be missed."""
+        """Reports an important message."""
 
     def epoch(self, task: str, snapshot: Snapshot, epochs: int, score: Score) -> None:
         """Reports the end of an epoch.
@@ -63,7 +63,7 @@ class Preemption:
 
     Attributes:
         asked: the signal, `SIGTERM` or `Ctrl-C`; empty if there is none.
-        waiting: whether nothing needs to be saved, so that a request is met at once.
+        waiting: whether nothing needs to be saved, so a request ends the process at once.
     """
 
     asked = ""
@@ -71,7 +71,7 @@ class Preemption:
 
     @classmethod
     def listen(cls, interrupts: bool = False) -> None:
-        """Turns SIGTERM from a signal that ends the process into a request.
+        """Handles SIGTERM as a request to stop, instead of ending the process immediately.
 
         Args:
             interrupts: whether the first Ctrl-C is also a request; the second ends the process.
@@ -90,7 +90,7 @@ class Preemption:
     @classmethod
     @contextlib.contextmanager
     def at_once(cls) -> Iterator[None]:
-        """Ends the process at once on a request, also an earlier one: nothing needs to be saved."""
+        """Ends the process at once on a request, even an earlier one: nothing needs to be saved."""
         cls.waiting = True
         try:
             cls.check()

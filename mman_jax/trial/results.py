@@ -65,7 +65,7 @@ def _of_heads(
 
 
 def add_intervals(task: Task, scores: dict[str, Any], analyses: Mapping[str, Any]) -> None:
-    """Adds the 95 % intervals of test scores, and how much better the system is than the baseline.
+    """Adds the 95 % intervals of test scores, and the difference from the baseline.
 
     The field `resampled` names the units that the intervals resample.
 
@@ -266,7 +266,7 @@ def group_scores(
 def anonymous(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Replaces the names of speakers and sessions in the result of `group_scores` by numbers.
 
-    In some corpora the names of conversations contain these names, and reports are published.
+    Reports may be published, and these names can identify people.
     """
     columns = dict(scores)
     for column in TOLD:

@@ -120,7 +120,7 @@ def _train(
         towers_before = {name: {"test": of["test"]} for name, of in before["towers"].items()}
         scores["before_refit"] = {"test": before["test"], "towers": towers_before}
         analyses["counts"]["before_refit"] = results.tallies(finished, trial.heads)
-    # Networks that also trained on the validation part are neither scored nor calibrated there.
+    # Networks that are also trained on the validation part are not scored or calibrated on it.
     selecting = heads
     if trial.refit:
         selecting = analysis.answered(trial, task, selected.state.best, converged)

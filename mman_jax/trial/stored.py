@@ -58,14 +58,14 @@ def read_results(path: pathlib.Path) -> dict[str, Any]:
 
 
 def hub_places(results: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the folder of each task's model in a folder for the hub: one model is at the top."""
+    """Returns the subfolder of each task's model in a folder for the hub; `.` for a single one."""
     return {task: task for task in results["tasks"]} if "tasks" in results else {"": "."}
 
 
 def load_models(
     workdir: pathlib.Path, weights: str | None = None, context: str | None = None
 ) -> list[Model]:
-    """Loads the trained models of a run: one, or one per class after a one-vs-rest protocol.
+    """Loads the trained models of a run: one, or for a one-vs-rest protocol one per class.
 
     The folder is that of the run, or an export of it for the hub.
 
@@ -111,7 +111,7 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
     parts = {"validation": part, "test": part | {"per_class?": (_CLASS,) * len(task.classes)}}
     head: dict[str, Any] = parts | {"test_oracle": {task.progress.key: _SPREAD}}
     study: dict[str, Any] = {"towers": {"*": head}, "groups?": {"*": _GROUPS}}
-    # Results with intervals say what these are over.
+    # Results with intervals name the resampled units.
     spreads = scores["test"].values() if isinstance(scores.get("test"), dict) else ()
     intervals = any(isinstance(x, dict) and "interval" in x for x in spreads)
     optional = "" if intervals else "?"
@@ -126,7 +126,7 @@ def _check_scores(scores: Mapping[str, Any], prefix: str) -> None:
 
 
 def _check(value: Any, form: Any, prefix: str) -> None:
-    """Checks the form of a value; `prefix` is its place, with a separator at the end."""
+    """Checks the form of a value; `prefix` is its place, followed by a separator."""
     if isinstance(form, dict):
         if not isinstance(value, dict):
             raise InputError(prefix[:-1], _describe(value), "fields by name")

@@ -60,8 +60,8 @@ class Trial:
         network: settings of the system, as a model stores them.
         trainer: the trainer of the system.
         notices: notices for the user, to be shown before training.
-        small: whether its programs are compiled quickly rather than well.
-        external: the other corpus that it is tested on, if any.
+        small: whether its programs are compiled quickly, with fewer optimisations.
+        external: another corpus to test on, if any.
     """
 
     config: ConfigDict
@@ -94,7 +94,7 @@ class Trial:
 
     @property
     def corpora(self) -> tuple[Corpus, Corpus | None]:
-        """The full training corpus, and the other corpus that is tested on, if any."""
+        """The full training corpus, and the other corpus to test on, if any."""
         external = self.external
         return (external.training, external.corpus) if external else (self.parts.corpus, None)
 
@@ -281,7 +281,7 @@ def seeds_of(config: ConfigDict, system: BaseSystem) -> list[int]:
 def choose_split(
     data: ConfigDict, corpus: Corpus, tasks: tuple[Task, ...]
 ) -> tuple[Split, tuple[str, ...]]:
-    """Returns a config's split, and notices; if it names folds but no `fold`, the first is used.
+    """Returns a config's split, and notices; for folds without a `fold`, the first one is used.
 
     Raises:
         InputError: the split does not exist, or leaves nothing to train or score.
@@ -337,7 +337,7 @@ def _parts(
 
 
 def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch]) -> None:
-    """Refuses a trial that needs more memory than is available."""
+    """Raises an InputError if a trial needs more memory than is available."""
     parameters = trainer.parameters
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
     # If they do not fit on the devices they are streamed, unless the config says otherwise.
@@ -366,7 +366,7 @@ def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> 
 
 
 def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
-    """Returns whether training takes less time than compiling its programs well.
+    """Returns whether training takes less time than the full optimisation of its programs.
 
     Args:
         runs: number of trainings with the same programs: seeds times folds.

@@ -62,7 +62,7 @@ def test_a_recording_with_and_without_words(trained, recording, tmp_path):
     spoken = [(3.2, 4.0, "a sunny day"), (9, 99, "unheard")]
     rows = [dict(zip(("start", "end", "transcript"), row, strict=True)) for row in spoken]
     worded, errors = listen(f"--transcript={clips.table(tmp_path / 'words.csv', rows)}")
-    assert "note: 1 of 2 subtitles lie in no turn" in errors
+    assert "note: 1 of 2 subtitles have their midpoint in no turn" in errors
     assert worded[0] == turns[0]
     assert 0 < worded[1]["attention"]["text"]["text"] < 1
     assert worded[1]["probabilities"] != turns[1]["probabilities"]

@@ -78,7 +78,7 @@ def test_labels_of_other_turns_are_refused(tmp_path):
         (moved(0, start=0.2), "utterance 1: from 0.2 to 0.5 s there is no turn"),
         # Two labels of a turn count once, and must agree.
         (moved(3, start=0.0, end=0.5, label="sad"), "sad 2, calm 1; expected 4 labelled turns"),
-        (moved(3, start=0.0, end=0.5), "utterance 4: label 'calm' of a turn that has 'sad'"),
+        (moved(3, start=0.0, end=0.5), "4: label 'calm' of a turn that already has 'sad'"),
     ):
         with pytest.raises(InputError, match=found):
             labelling.match(path, changed, TURNS)

@@ -32,7 +32,7 @@ def test_a_recording_with_and_without_a_model(trained, talk, tmp_path):
     subtitles += "2\n00:00:04,000 --> 09:00:00,000\nlost\n"
     (tmp_path / "talk.srt").write_text(subtitles)
     assert printed("look", f"--input={talk}") == f"3 turns: {tmp_path / 'talk.html'}\n"
-    assert "1 of 2 subtitles lie in no turn" in (tmp_path / "talk.html").read_text()
+    assert "1 of 2 subtitles have their midpoint in no turn" in (tmp_path / "talk.html").read_text()
     page = data(tmp_path / "talk.html")
     assert page["classes"] == []
     assert [turn["words"] for turn in page["turns"]] == ["", "a sunny day", ""]
@@ -64,7 +64,7 @@ def test_a_folder_becomes_pages_and_an_index(recording, tmp_path):  # noqa: F811
 @pytest.mark.e2e
 def test_predictions_of_a_recording(trained, talk, tmp_path):
     flags = (f"--checkpoint={trained[2]}", f"--input={talk}", f"--output={tmp_path}/talk.csv")
-    note = "note: 1 of 1 subtitles lie in no turn"
+    note = "note: 1 of 1 subtitles have their midpoint in no turn"
     assert note not in printed("predict", *flags)
     # The output is not taken for words when it exists.
     (tmp_path / "talk.srt").write_text("1\n00:00:20,000 --> 09:00:00,000\nlost\n")

@@ -49,7 +49,7 @@ def test_the_report_tells_errors(finished):
     assert set(missing) == {"speech", "text"}
     # Its answers come from the text: without it they are further off.
     assert missing["text"]["mae"]["mean"] != pytest.approx(ef["test"]["mae"]["mean"], abs=1e-6)
-    assert "With a modality missing" in told
+    assert "Missing modalities" in told
     assert "nan" not in told.lower().split()
 
 

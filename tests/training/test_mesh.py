@@ -39,7 +39,7 @@ def test_impossible_meshes_are_refused(arguments, said):
 
 def test_a_process_without_a_device_is_refused_and_pmap_in_several(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(InputError, match="none of them in some of 2 processes"):
+    with pytest.raises(InputError, match="none in some of 2 processes"):
         parallel.make_mesh(2, "jit", 1, 1)
     with pytest.raises(InputError, match="'pmap' in 2 processes; expected 'jit'"):
         parallel.make_mesh(2, "pmap")
