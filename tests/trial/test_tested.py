@@ -81,7 +81,7 @@ def test_another_corpus_is_scored(folder, tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({}, "not trained on: joy"),
+        ({}, "not in the training corpus: joy"),
         ({"label_map": "joy=glad"}, "not trained on: glad"),
         ({"label_map": "joy=happy,jojo="}, "'jojo'"),
         ({"scale": "each", "label_map": "joy=happy", "test": None}, "without another corpus"),

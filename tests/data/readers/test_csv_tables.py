@@ -54,7 +54,7 @@ def test_separators_headers_and_further_columns(tmp_path):
     ):
         assert read(tmp_path, content).fingerprint() == plain.fingerprint()
     notes = read(tmp_path, same[-1].encode()).source_notes
-    assert "columns left unread: '', text" in " ".join(notes)
+    assert "columns not read: '', text" in " ".join(notes)
 
 
 REFUSED = {

@@ -42,5 +42,5 @@ def test_aligned_modalities_stay_aligned(tmp_path):
     np.testing.assert_array_equal(text.lengths, speech.lengths)
     ends = text.offsets[1:] - 1
     assert np.flatnonzero(speech.values[:, 0]).tolist() == ends.tolist()
-    assert any("taken as aligned" in note for note in corpus.source_notes)
+    assert any("treated as aligned" in note for note in corpus.source_notes)
     np.testing.assert_array_equal(corpus.features["speech"], 3)
