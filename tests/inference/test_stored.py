@@ -160,7 +160,7 @@ def test_a_description_is_so_deep_at_most():
     card["network"]["more"] = nested
     stored.check_kind("x", arrays, card)
     card["network"]["more"] = [nested]
-    with pytest.raises(InputError, match="x: network: more than 16 levels of nesting; expected a tr"):
+    with pytest.raises(InputError, match="x: network: more than 16 levels of nesting; expected"):
         stored.check_kind("x", arrays, card)
 
 
