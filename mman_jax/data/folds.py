@@ -36,7 +36,6 @@ def folds(corpus: Corpus, by: str) -> tuple[Fold, ...]:
     The split of the corpus is not used. The folds depend neither on the file's order nor a seed.
 
     Args:
-        corpus: The corpus.
         by: `sessions`; `speakers`, where conversations with common speakers, directly or through
             others, form a group; or a number K as text, for K groups that share no speaker (if
             speakers are known) and have about equal numbers of labelled utterances.

@@ -87,7 +87,6 @@ def prepare(
     """Splits a corpus, fits the scaling to its training conversations, and packs every part.
 
     Args:
-        corpus: The corpus.
         split: Conversations of each part; by default those of `splits.split`.
         shapes: Minimum sizes, so that several splits share compiled programs (`common_shapes`).
         cells: Cells of the corpus; by default its utterances.

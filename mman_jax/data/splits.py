@@ -55,7 +55,6 @@ def split(corpus: Corpus, name: str = "") -> Split:
     the file nor on a seed.
 
     Args:
-        corpus: The corpus.
         name: One of `SPLITS`, in place of the corpus's split. `raven` is for IEMOCAP: training on
             sessions 3 to 5, validation on 2 and test on 1, as for the systems that the paper's
             Table 3 cites.
@@ -100,7 +99,6 @@ def grouped(
     """Groups conversations.
 
     Args:
-        corpus: The corpus.
         by: `sessions`, `speakers` (groups are named by their first speaker), or a number of groups.
         among: Indices of the conversations; None selects all.
         least: Minimum number of groups, 2 or 3.

@@ -197,7 +197,6 @@ def draw(actor: Actor, mood: float, opened: np.ndarray, random: np.random.Genera
     opens with the loudness of the audio.
 
     Args:
-        actor: The actor.
         mood: Mood of the face.
         opened: [T] from 0 to 1, how far the mouth is open.
         random: Random generator of the light, the phase of the nods and the noise of the camera.

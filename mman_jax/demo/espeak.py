@@ -133,7 +133,6 @@ def placed(words: str, begins: Sequence[tuple[int, float]], end: float) -> Words
     last letter of the preceding word ("so much"), and there may be an event at the end.
 
     Args:
-        words: The words.
         begins: Position in `words`, from 0, and seconds of each event.
         end: End of the last word in seconds.
     """

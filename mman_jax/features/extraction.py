@@ -141,8 +141,7 @@ def fit_corpus(
         utterances: the N utterances, in conversation order.
         measured: N results of `Extractor.measure` by modality.
         source: origin of the utterances, for messages.
-        weights: see `TrainingData`.
-        vectors: see `TrainingData`.
+        weights, vectors: see `TrainingData`.
         progress: called with the modality, the epoch's number and its mean loss.
         notice: called with each notice to the user, such as a description of the split.
 

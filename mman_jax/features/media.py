@@ -32,15 +32,11 @@ def read_audio(
     channel: int | None = None,
     track: int = 1,
 ) -> np.ndarray:
-    """Reads the audio of a clip, [samples] float32 at `SAMPLE_RATE`.
+    """Reads the audio of a clip, [samples] float32 at `SAMPLE_RATE`; see also `read_channels`.
 
     Args:
-        path: see `read_channels`, also for gaps and errors.
-        start: see `read_channels`.
-        end: see `read_channels`.
         channel: number of the channel, from 1; None: a mix of all channels: their mean, or the
             centre and the mean of the others.
-        track: see `read_channels`.
     """
     samples = read_channels(path, start, end, channel is None, track)
     if channel is not None and channel > len(samples):
@@ -61,7 +57,6 @@ def read_channels(
     of later samples are correct.
 
     Args:
-        path: the clip.
         start: seconds into the clip; None for its beginning.
         end: seconds into the clip; None for its end.
         mix: whether to mix the channels to one; see `read_audio`.
@@ -133,7 +128,6 @@ def read_frames(
     """Reads the frames shown at times `start + k / rate`, [frames, height, width, 3] uint8 RGB.
 
     Args:
-        path: the clip.
         rate: frames per second.
         side: pixels of the shorter side; the other one keeps the picture's proportions.
         start: seconds into the clip; None for its beginning.

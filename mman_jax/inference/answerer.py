@@ -293,7 +293,6 @@ def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str
     """Reads a file of `pack_states`: the states by conversation, and the discarded conversations.
 
     Args:
-        path: the file.
         template: the initial state of a conversation.
         owner: `Answerer.identity` of the models.
 

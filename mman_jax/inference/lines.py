@@ -148,7 +148,6 @@ def parse(line: bytes, dims: Mapping[str, int], place: str) -> Turn:
     """Parses an utterance, or the end of a conversation.
 
     Args:
-        line: the line.
         dims: D of each modality that the model was trained on.
         place: place of the line, for messages.
 

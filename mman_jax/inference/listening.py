@@ -39,7 +39,6 @@ def answer(
     Args:
         answerer: the models of the run.
         extraction: feature extraction of the model; only speech and text are used.
-        spoken: the utterances.
         sink: receives a JSON line for each utterance, flushed.
     """
     state, times = answerer.begin(), []
@@ -99,12 +98,9 @@ def turns(
     """Returns the turns of a recording between pauses, in order, and notices about them.
 
     Args:
-        path: the recording.
         words: its known words.
         recogniser: recognises its words; None: only `words` are known.
         speakers: finds its speakers; None: they are unknown.
-        pause: see `stream`.
-        longest: see `stream`.
         track: number of the audio track, from 1.
 
     Raises:

@@ -119,7 +119,6 @@ def render(
     """Returns the page of a recording.
 
     Args:
-        path: the recording.
         turns: turns of the recording.
         classes: names of the classes; empty if there are no predictions.
         calibrated: whether the model's probabilities are calibrated.

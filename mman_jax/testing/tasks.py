@@ -27,7 +27,6 @@ def check_task(
     """Checks the labels, the loss, the tallies and the scores of a task on a corpus.
 
     Args:
-        task: the task.
         corpus: a corpus with labels for the task, in which some utterances have no label.
         settings: training settings, as read by `Task.objective`.
         seed: random seed of the logits.

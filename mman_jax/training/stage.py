@@ -262,7 +262,6 @@ class StageTraining:
 
         Args:
             params: the network's parameters.
-            batch: the rows.
             is_valid: [B, 1] bool, True for validation rows, False for test rows.
             reference: `Objective.reference` of the training labels.
 

@@ -75,7 +75,6 @@ def of_turns(
     """Returns the turns of a recording as utterances of one conversation.
 
     Args:
-        path: the recording.
         turns: see `listening.turns`; if any has a speaker, the others' is `UNKNOWN`.
         track: number of the audio track, from 1.
     """

@@ -46,7 +46,6 @@ class Cells:
         """Creates the cells of a corpus for a system.
 
         Args:
-            corpus: The corpus.
             modalities: Names in the system's order; empty selects all.
             **options: The result of `card`; and the system's requirements: `subword`, whether it
                 reads the frames inside a word; `frame_view`, a function from a modality to the

@@ -135,7 +135,6 @@ def cluster(vectors: np.ndarray, count: int | None, apart: float | None) -> np.n
     """Clusters N vectors [N, D], and returns the cluster number of each, [N] int.
 
     Args:
-        vectors: embeddings.
         count: number of clusters, at most N; None: it follows from `apart`.
         apart: mean cosine distance from which two clusters are different speakers.
     """
