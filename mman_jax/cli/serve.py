@@ -1,15 +1,14 @@
 """Serve a run over HTTP: `mman serve --checkpoint=DIR --port=8000`.
 
-DIR is the folder of a finished run. `POST /conversations/ID/utterances` with
-`{"features": {"speech": [...], "text": [...]}}` predicts the next utterance of a conversation. If
-the run's corpus was made by `mman extract`, the body may be a recording instead (`curl -F
-file=@talk.mp3`), the WebSocket `/conversations/ID/sound` takes a microphone's stream, and the start
-page shows a recording as `mman look` does. `DELETE /conversations/ID` forgets a conversation; `GET
-/health`, `/metrics` (for Prometheus) and `/docs` describe the service. Utterances of different
-conversations that wait at the same time are predicted in one step. At SIGTERM the service answers
-the requests that have arrived, and exits. `--words=whisper:FOLDER` recognises the words of sound
-that comes without a transcript.
-Needs the extra `serve`, for sound also `listen`, and for its words `words`.
+DIR is the folder of a finished run. `POST /conversations/ID/utterances` with `{"features":
+{"speech": [...], "text": [...]}}` predicts the next utterance of a conversation. If the run's
+corpus was made by `mman extract`, the body may be a recording instead (`curl -F file=@talk.mp3`),
+the WebSocket `/conversations/ID/sound` takes a microphone's stream, and the start page shows a
+recording as `mman look` does. `DELETE /conversations/ID` forgets a conversation; `GET /health`,
+`/metrics` (for Prometheus) and `/docs` describe the service. Utterances of different conversations
+that wait at the same time are predicted in one step. At SIGTERM the service answers the requests
+that have arrived, and exits. `--words=whisper:FOLDER` recognises the words of recordings without a
+transcript. Needs the extra `serve`, for audio also `listen`, and to recognise words `words`.
 """
 
 import contextlib

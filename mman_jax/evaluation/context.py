@@ -1,6 +1,6 @@
-"""Answers from the last K utterances alone, which show how much of a conversation is used.
+"""Predictions from the last K utterances only, which measure the use of context.
 
-S seeds, R rows, U cells of a row, N utterances, C outputs, K utterances before the answered one.
+S seeds, R rows, U cells of a row, N utterances, C outputs, K utterances before the predicted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from mman_jax.data.sequences import spans
 from mman_jax.types import Inputs
 
 SIZES = (0, 1, 3, 10, 30)
-"""The numbers K that are measured."""
+"""Measured values of K."""
 
 
 def logits_within(
@@ -26,17 +26,17 @@ def logits_within(
     names: Sequence[str] = (),
     places: int = 0,
 ) -> np.ndarray:
-    """Answers each utterance from itself and the `size` utterances before it.
+    """Predicts each utterance from itself and the `size` utterances before it.
 
-    Each is the last one of a short conversation of its own, which starts without a state and with
-    free places for speakers. Answers with at most `size` utterances before them are those of
-    `logits`, because the system is causal.
+    Each is the last utterance of a separate short conversation, which starts without a state and
+    with free places for speakers. With at most `size` utterances before an utterance, its
+    prediction is that of `logits`, because the system is causal.
 
     Args:
         answer: computes logits [S, R, U, C] of rows that have the shape of `inputs`.
-        inputs: rows [R, U] of whole conversations, scaled as in training.
+        inputs: rows [R, U] of full conversations, scaled as in training.
         layout: positions of the conversations in these rows.
-        logits: [S, N, C], the answers from whole conversations, in the order of the layout.
+        logits: [S, N, C] from full conversations, in the order of the layout.
         size: K.
         names: N names of the speakers, for systems that read them.
         places: P, the number of places for speakers; 0 if they are not read.

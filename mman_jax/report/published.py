@@ -26,7 +26,7 @@ TABLE_2 = {name: (of["iemocap"][0], of["parameters"][0]) for name, of in _PAPER.
 
 TASKS = ("happy", "sad", "neutral", "angry")
 TABLE_3 = {name: of["binary4"] for name, of in _PAPER.items() if "binary4" in of}
-"""Accuracy of each of the TASKS in per cent, of 943 utterances."""
+"""Accuracy in per cent for each of the TASKS, on 943 utterances."""
 
 _CITED = {name: kind.paper for name, kind in SYSTEMS.items() if kind.paper}
 TABLE_3_CITED = {
@@ -50,7 +50,7 @@ TABLE_3_FOOTNOTES = (
     "FMT and MFM: by their public scripts the best test value of each emotion, over the epochs "
     "(FMT) or over all runs of a random search (MFM). MulT: the epoch of the lowest validation "
     "loss.",
-    "RAVEN: its 86.2 could not be confirmed; in its public code the nonverbal branch gets no "
+    "RAVEN: the 86.2 could not be confirmed; in the public code the nonverbal branch gets no "
     "gradient.",
 )
 
@@ -76,7 +76,7 @@ TABLE_4 = (
     (
         "MMAN, the paper's",
         "73.94",
-        "1200 of 1623 utterances of IEMOCAP's session 5; speech, visual, text; sees no future",
+        "1200 of 1623 utterances of IEMOCAP's session 5; speech, visual, text; no later utterances",
     ),
 )
 """System, accuracy in per cent, and a description of the measurement."""

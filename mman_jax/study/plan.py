@@ -40,7 +40,7 @@ PAPER, CITED, ABLATION, BASELINE = "paper", "cited", "ablation", "baseline"
 
 _ABLATIONS = {
     "no context": (no_context, "single utterances", CLSTM_MMA),
-    "no attention": (no_attention, "concatenation in its place", NAME),
+    "no attention": (no_attention, "concatenation instead of attention", NAME),
     "own keys": (own_keys, "separate key and value weights for each query", NAME),
     "skip concatenated": (skip_concatenated, "not added", NAME),
     "joint": (joint, "towers fine-tuned with the fusion", NAME),

@@ -51,8 +51,8 @@ class Tripathi(System):
         cells: kind of cells, `utterances`, `words` or `frames`.
         branches: kind of branch over frames, by modality or `default`: `recurrent`, `attended` or
             `convolved`.
-        words: number of frames of an utterance that a recurrent branch reads, the last ones.
-        frames: number of frames that an attended branch reads, the first ones.
+        words: maximum number of frames, from the end, that a recurrent branch reads.
+        frames: maximum number of frames, from the start, that an attended branch reads.
         parts: number of parts over which an utterance's frames are averaged for a convolved branch.
         recurrent: H of the LSTMs of a recurrent branch.
         attended: H of the LSTM and the decoder of an attended branch.
@@ -114,7 +114,7 @@ class Tripathi(System):
             x = jnp.where(mask[..., None], x, 0)
             hidden = self.branch[m](x, mask, train) if over_frames else self.linear[m](x)
             there = mask.any(-1, keepdims=True) if over_frames else mask[..., None]
-            hidden = jnp.where(there, hidden, 0)  # zero, without the bias
+            hidden = jnp.where(there, hidden, 0)  # including the bias
             branches.append(hidden if over_frames else self.drop(hidden, not train))
         hidden = nn.relu(self.dense(nn.relu(jnp.concatenate(branches, axis=-1))))
         return {"answer": self.answer(hidden if over_frames else self.drop(hidden, not train))}, ()

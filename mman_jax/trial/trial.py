@@ -340,7 +340,7 @@ def _check_memory(config: ConfigDict, trainer: Learner, rows: Mapping[str, Batch
     """Raises an InputError if a trial needs more memory than is available."""
     parameters = trainer.parameters
     features = sum(x.nbytes for part in rows.values() for x in part.features.values())
-    # If they do not fit on the devices they are streamed, unless the config says otherwise.
+    # Rows that do not fit on the devices are streamed, unless the config says otherwise.
     resident = features if config.data.stream is False else 0
     needed = estimate(config.seeds, parameters, resident, config.train.average > 0)
     available = memory()
@@ -359,8 +359,7 @@ def estimate(seeds: int, parameters: int, rows: int, averaged: bool = False) -> 
 
     Args:
         rows: bytes of the training data in memory.
-        averaged: whether an average of the parameters is also stored. The validated parameters are
-            computed from it when there are no gradients, so that they need no further memory.
+        averaged: whether an average of the parameters is also stored.
     """
     return seeds * parameters * 4 * (_COPIES + averaged) + rows
 
@@ -373,7 +372,7 @@ def is_small(trainer: Learner, rows: Mapping[str, Batch], runs: int) -> bool:
     """
     epochs = max(trainer.epochs(stage) for stage in trainer.stages)
     cells = sum(
-        # Of a cell's frames, the largest number; 1 if each modality has one vector.
+        # The largest number of frames in a cell; 1 if each modality has one vector.
         part.mask.size * max(x.shape[2] if len(x.shape) == 4 else 1 for x in part.features.values())
         for part in rows.values()
     )

@@ -113,7 +113,7 @@ def _labels(parts: list[Part], notes: list[str]) -> table.Labels:
 
 
 def _emotions(values: np.ndarray, notes: list[str]) -> table.Labels:
-    """Returns classes from IEMOCAP's four yes-or-no answers, where exactly one is yes."""
+    """Returns classes from IEMOCAP's four binary labels, for utterances with exactly one."""
     yes = values.argmax(-1) == 1
     single = yes.sum(1) == 1
     notes.append(

@@ -38,7 +38,7 @@ _CELLS = {
 
 _NUMBERS = {"f": "fiub", "i": "iu", "b": "b"}
 _EITHER = ("labels", "conversation", "groups/")
-"""Keys of arrays that contain texts, or integers in place of texts."""
+"""Keys of arrays of texts; integers are converted to texts."""
 
 _KIND_NAMES = {
     "fiub": "numbers", "iu": "integers", "iuU": "integers or str", "U": "str",
@@ -285,7 +285,7 @@ def _labels(
         if stated(label) and stated(label) not in names:
             expected = f"one of label_names ({', '.join(names)[:200]}), or empty for none"
             raise InputError(f"{place}: labels: row {row}", f"{label!r:.60}", expected)
-    # Other spellings of these names, which `label_names.cleaned` merges with them.
+    # Labels in other spellings become new names, which `label_names.cleaned` merges.
     names += tuple(sorted(set(filter(None, texts)) - set(names)))
     return table.labelled(texts, names).classes, names
 
