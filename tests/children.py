@@ -1,4 +1,4 @@
-"""Processes that tests start: compiled as quickly as here, and on as many devices as they need."""
+"""Processes that tests start, with quick compilation and the devices that they need."""
 
 import atexit
 import functools
@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def environment(devices: int = 1, **changed: str) -> dict[str, str]:
-    """The variables of a process that is to see so many devices."""
+    """Environment variables of a process that sees this number of devices."""
     flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
     if devices > 1:
         flags.append(f"--xla_force_host_platform_device_count={devices}")
@@ -45,7 +45,7 @@ def _forked(command: list[str], cwd: pathlib.Path, variables: dict[str, str], gi
 
 
 def mman(*arguments: object, cwd: pathlib.Path = ROOT, **variables: str):
-    """What the installed command gives in a folder, in a process with these variables."""
+    """Returns the result of the installed command in a folder, with these environment variables."""
     if variables.keys() <= {"HOME"}:  # others are read when Python or JAX starts
         return _forked(["mman", *map(str, arguments)], cwd, environment(**variables))
     command = [sys.executable, "-c", "from mman_jax.cli.main import main; main()", *arguments]
@@ -56,7 +56,7 @@ def mman(*arguments: object, cwd: pathlib.Path = ROOT, **variables: str):
 
 
 def refused(*arguments: object, **how: object) -> str:
-    """The one line by which the command refuses these arguments, with status 2."""
+    """Returns the one-line error of a command, whose status must be 2."""
     ended = mman(*arguments, **how)
     assert ended.returncode == 2, ended.stdout + ended.stderr
     (line,) = ended.stderr.strip().splitlines()
@@ -65,7 +65,7 @@ def refused(*arguments: object, **how: object) -> str:
 
 @functools.cache
 def _parent() -> subprocess.Popen[str]:
-    """A process that has imported what is not ours, for its children to begin with."""
+    """A process that has imported the dependencies, from which children are forked."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-m", "tests.parent"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes)

@@ -54,9 +54,8 @@ pytest_plugins = ["tests.fixtures"]
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_programs():
-    """Drops what a file compiled and registered.
-
-    A process may have 65 530 mappings, of which a program takes some hundred.
+    """Drops the compiled programs and registrations of a file. A process may have 65 530 mappings,
+    and a program takes some hundred.
     """
     yield
     if tiny := sys.modules.get("tests.tiny"):

@@ -1,4 +1,4 @@
-"""What takes long to make and no test changes."""
+"""Fixtures that are slow to create, and that no test changes."""
 
 import contextlib
 import functools

@@ -1,4 +1,5 @@
-"""Finished trials that tests read, each trained once a session by the first process that needs it.
+"""Finished trials that tests read, each trained once per session by the first process that needs
+it.
 
 Tests read these folders and never write to them; a test that changes one works on a `copy`.
 """
@@ -57,7 +58,7 @@ class Finished(NamedTuple):
 
 
 def once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """Returns a folder of the session that the first process to ask for it has filled."""
+    """Returns a folder of the session, which the first process that needs it creates."""
     folder = pathlib.Path(os.environ[SESSION], "gallery", name)
     folder.parent.mkdir(exist_ok=True)
     marker = folder.with_suffix(".made")

@@ -1,4 +1,4 @@
-"""Forks the commands that tests run, after importing what takes most of their start.
+"""Forks the commands that tests run, after importing the slow dependencies.
 
 A request is a line of JSON on stdin: the command's module and flags, its variables, and the folder
 of the files `in`, its stdin, and `out` and `err`, which take what it prints. The answer

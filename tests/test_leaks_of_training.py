@@ -62,7 +62,7 @@ def train(corpus, streamed=False):
 
 
 def divide(snapshot):
-    """What test conversations must not affect, and what they must."""
+    """Returns the results that test conversations must not affect, and those that they must."""
     state, history = snapshot.state._asdict(), snapshot.history._asdict()
     tested = {name: state.pop(name) for name in ("test", "oracle")}
     return (state, history), tested | {"accuracy": history.pop("test_accuracy")}

@@ -25,7 +25,7 @@ MODALITIES = ("speech", "text")
 
 
 class Dense(System):
-    """A dense layer a modality, and one on what they predict: MMAN's stages, soon compiled."""
+    """A dense layer per modality, and one on their predictions: MMAN's stages, compiled quickly."""
 
     dropout: float = 0.0
     in_context: ClassVar[bool] = False
@@ -70,7 +70,7 @@ def shrink(config, hidden=8, dense=6, epochs=3):
 
 
 def recipe(dropout=0.0, epochs=3, layers=1, early=False):
-    """A tower a modality and a fusion; the attention's tower too, where it is asked for."""
+    """A tower per modality and a fusion, optionally with the attention tower."""
     config = shrink(mman.get_config(), epochs=epochs)
     if not early:
         del config.network.early
@@ -81,7 +81,7 @@ def recipe(dropout=0.0, epochs=3, layers=1, early=False):
 
 
 def dense(dropout=0.0, epochs=3):
-    """The same training of the system of dense layers, for what is true of any system."""
+    """The same training for the system of dense layers, for properties of any system."""
     config = recipe(epochs=epochs)
     config.name = "dense"
     config.system = "tests.tiny:Dense"
@@ -91,7 +91,7 @@ def dense(dropout=0.0, epochs=3):
 
 
 def recipes_of(config):
-    """The small configs of the paper's systems, with what MMAN's config changes of them."""
+    """The small configs of the paper's systems, with the changes of MMAN's config."""
     return lambda name: recipe_of(name, config, small)
 
 

@@ -1,4 +1,4 @@
-"""Which systems can use which evidence of the synthetic corpus."""
+"""Use of the synthetic corpus's kinds of evidence by the systems."""
 
 import pytest
 

@@ -171,7 +171,7 @@ def test_leaks_between_folds():
 
 
 def checked(labels, sessions, *only, **changes):
-    """What `check_folds` reports about folds by session."""
+    """Returns the notices of `check_folds` about folds by session."""
     labels = np.array(labels, np.int32)
     made = of(len(labels), sessions=sessions, labels=labels, **changes)
     return check_folds(made, folds.folds(made, "sessions"), only or tasks(made, "auto"))

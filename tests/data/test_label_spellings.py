@@ -10,7 +10,7 @@ from tests.data.small import refuses
 
 
 def write(path, labels, **more):
-    """An archive of as many utterances as labels."""
+    """An archive with one utterance per label."""
     features = np.arange(float(2 * len(labels)), dtype=np.float32).reshape(-1, 2)
     np.savez(path, **{"features/speech": features, "labels": np.array(labels), **more})
     return path

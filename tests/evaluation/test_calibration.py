@@ -10,7 +10,7 @@ from mman_jax.types import UNSCORED
 
 
 def drawn(utterances=400, classes=3, sureness=1.0, seed=0):
-    """Probabilities that are right as often as they claim, each logit then times a sureness."""
+    """Calibrated probabilities, with logits multiplied by a factor."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 2, (utterances, classes))
     fair = scipy.special.softmax(logits, axis=-1)

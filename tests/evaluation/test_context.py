@@ -1,4 +1,4 @@
-"""Answers from the last utterances alone."""
+"""Predictions from the last utterances only."""
 
 import numpy as np
 import pytest

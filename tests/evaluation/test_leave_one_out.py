@@ -1,4 +1,4 @@
-"""The classifier of few examples, and what it says of examples that it has not seen."""
+"""The classifier of few examples, and its leave-one-out predictions."""
 
 import numpy as np
 import pytest

@@ -50,7 +50,7 @@ def test_an_interval_is_the_bootstrap_of_scipy():
 
 
 def test_few_speakers_who_differ_widen_the_interval():
-    """Ten speakers of ten conversations: everybody is either always or never answered right."""
+    """Ten speakers of ten conversations each, predicted either always or never correctly."""
     speakers = np.repeat([f"s{i}" for i in range(10)], 10)
     labels = np.zeros(100, int)
     answers = {"system": (np.repeat(np.arange(10), 10) % 2)[None]}

@@ -98,7 +98,7 @@ def square(left):
 
 
 def manifest(folder, conversations=5, utterances=3, sound_only=False):
-    """A manifest of clips whose emotion shows in sound, motion and words.
+    """A manifest of clips that show the emotion in sound, motion and words.
 
     The last two conversations are for validation and test.
     """

@@ -1,4 +1,4 @@
-"""Clips that are refused: damaged, too large for memory, or no clips at all."""
+"""Clips that are refused: damaged files, those too large for memory, and other files."""
 
 import fractions
 import io

@@ -41,7 +41,7 @@ def array(sizes: bytes, kind: bytes = dtype(), raw: bytes = b"U\x08" + bytes(8))
 
 
 def load(tmp_path, data):
-    """What `unpickler.load` reads."""
+    """Returns the result of `unpickler.load`."""
     (tmp_path / "x.pkl").write_bytes(data)
     return unpickler.load(tmp_path / "x.pkl")
 

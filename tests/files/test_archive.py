@@ -19,7 +19,7 @@ MEMORY = 300 << 20  # above what the watched process holds without a case
 
 @dataclasses.dataclass
 class Entry:
-    """A member, and what its headers claim if that is false."""
+    """A member, and the false claims of its headers."""
 
     name: str
     content: bytes = b""

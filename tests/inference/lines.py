@@ -1,4 +1,4 @@
-"""Utterances as lines, and what a stream of them is answered."""
+"""Utterances as lines, and the output lines of a stream."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Both functions answer as the models do, for other sizes than those that they were made with."""
+"""Both functions predict like the models, for other sizes than those of the export."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models that cannot be used are refused when they are read, not when they answer."""
+"""Models that cannot be used are refused when they are read, not at the first prediction."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from tests.robustness import examples
 
 
 def parts():
-    """What a checkpoint of a model holds: arrays and card."""
+    """Returns the content of a model's checkpoint: arrays and card."""
     made = examples.model()
     arrays = {"params": made.params, "mean": made.scaling.mean, "scale": made.scaling.scale}
     arrays["familiarity"] = made.familiarity.quantiles

@@ -1,4 +1,4 @@
-"""Models as a run leaves them, untrained, and conversations: answers are checked, not accuracy."""
+"""Untrained models in the form of a run's, and conversations."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def in_turn(made):
 
 
 def corpus(missing=True, dims=DIMS):
-    """Three conversations, in which modalities may be missing, once all of them."""
+    """Three conversations with missing modalities; one utterance lacks all."""
     random, count = np.random.default_rng(1), sum(LENGTHS)
     features = {m: random.normal(size=(count, d)).astype(np.float32) for m, d in dims.items()}
     present = {m: random.random(count) > 0.3 for m in dims} if missing else {}

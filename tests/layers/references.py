@@ -90,13 +90,13 @@ def probabilities(logits):
 
 
 def late_fusion(params, features, reset):
-    """Every head's logits: a tower a modality, and a cLSTM block on what they predict."""
+    """Logits of all heads: a tower per modality, and a cLSTM block on their predictions."""
     logits = towers(params, features, reset)
     return logits | {"fusion": clstm(params["fusion"]["clstm"], probabilities(logits), reset)}
 
 
 def mman(params, features, reset):
-    """Every head's logits: a tower a modality, the attention's, and the dense fusion's."""
+    """Logits of all heads: a tower per modality, the attention tower, and the dense fusion."""
     logits = towers(params, features, reset)
     joined, _ = attention(params["towers_mma"]["attention"], features)
     logits["mma"] = clstm(params["towers_mma"]["clstm"], joined, reset)

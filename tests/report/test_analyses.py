@@ -1,4 +1,4 @@
-"""Tables beyond the paper's, with cells worked out by hand."""
+"""Tables that the paper lacks, with cells computed by hand."""
 
 from mman_jax.report import analyses
 from mman_jax.tasks.score import MINUS, NONE

@@ -1,4 +1,4 @@
-"""The paper's tables, with cells worked out by hand."""
+"""The paper's tables, with cells computed by hand."""
 
 import pytest
 

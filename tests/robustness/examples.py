@@ -122,7 +122,7 @@ def scores() -> dict:
 
 
 def runs() -> list[Files]:
-    """The JSON files of a finished run: of one task, and of one task a class."""
+    """The JSON files of finished runs: with one task, and with one task per class."""
     head = {
         "system": "mman",
         "protocol": "auto",
@@ -137,7 +137,7 @@ def runs() -> list[Files]:
 
 
 def lines() -> list[Files]:
-    """Utterances of two conversations, a JSON object a line."""
+    """Utterances of two conversations, one JSON object per line."""
     turns = [
         {"conversation": f"c{i % 2}", "features": {m: [0.5 * i] * d for m, d in DIMS.items()}}
         for i in range(4)

@@ -1,4 +1,4 @@
-"""Seeded damage to bytes: bad disks, cut transfers and malice."""
+"""Seeded damage to bytes: bad disks, incomplete transfers and malicious changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 

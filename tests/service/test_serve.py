@@ -1,4 +1,4 @@
-"""The command, with sound, as somebody who runs it sees it."""
+"""The command, with audio, from the perspective of a user."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The service as its clients see it."""
+"""The service from the perspective of its clients."""
 
 import asyncio
 import base64
@@ -279,7 +279,7 @@ def test_what_no_browser_sends_as_an_origin_is_refused(origin):
 
 
 def called(app, path, headers, kind="http", method="GET", query=b"", body=b""):
-    """What an application sends."""
+    """Returns the messages that an application sends."""
     return asyncio.run(calling(app, path, headers, kind, method, query, body))
 
 

@@ -1,4 +1,4 @@
-"""Trials compared: which are, with which numbers, and which are refused."""
+"""Comparisons of trials: their numbers, and trials that are refused."""
 
 import json
 import pathlib
@@ -30,8 +30,9 @@ def change(path, **fields):
 
 
 def trial(folder, answers, order=(0, 1, 2, 3), name="S1"):
-    """A finished trial with these answers [3, 4] of seeds to two conversations, listed in an
-    order of its own."""
+    """A finished trial with these answers [3, 4] of seeds to two conversations, listed in another
+    order.
+    """
     test_pooled.trial(folder, "S1")
     utterances = {
         "conversation": [f"{name}{'ab'[i // 2]}" for i in order],

@@ -1,4 +1,4 @@
-"""A system on every fold: trials in their own folders, and what is pooled from them."""
+"""A system on every fold: trials in separate folders, and their pooled results."""
 
 import dataclasses
 import json

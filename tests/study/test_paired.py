@@ -24,7 +24,7 @@ def answers(shift, seeds=3):
 
 
 def rated_trial(folder, given, order=range(6), target=TARGET):
-    """A finished trial of one target, listed in an order of its own."""
+    """A finished trial of one target, listed in another order."""
     trial(folder, np.zeros((3, 4), int))
     task = Numbers("auto", (target.name,), (target,))
     test = task.scores(np.stack([task.tally(x, RATED) for x in given]))

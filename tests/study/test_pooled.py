@@ -25,7 +25,7 @@ TASK = Classes("auto", ("a", "b"))
 
 
 def trial(folder, name):
-    """A finished trial's two files; its validation counts are its test counts, turned round."""
+    """A finished trial's two files; its validation counts are its test counts in reverse."""
     folder.mkdir(parents=True)
     counts = np.array(list(COUNTS[name].values()))
     seeds, scored = list(COUNTS[name]), int(counts[0].sum())

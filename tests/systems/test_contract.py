@@ -1,4 +1,4 @@
-"""What every system must do, as `mman_jax.testing` checks it: a row each, at small sizes."""
+"""Checks of every system by `mman_jax.testing`, at small sizes."""
 
 import pytest
 

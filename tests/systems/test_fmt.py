@@ -1,4 +1,4 @@
-"""FMT: the golden numbers, its sizes, and what it refuses."""
+"""FMT: golden numbers, sizes, and invalid settings."""
 
 import itertools
 

@@ -61,7 +61,7 @@ def test_more_features_than_utterances_give_the_same_machines():
 
 
 def test_logits_are_calibrated_by_utterances_left_out():
-    """Labels that no feature tells apart: every class keeps about its share."""
+    """Labels that no feature distinguishes: every class is predicted with about its share."""
     pytest.importorskip("sklearn", reason=NEEDS)
     random = np.random.default_rng(3)
     labels = random.integers(0, 3, 120)

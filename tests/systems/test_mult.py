@@ -1,4 +1,4 @@
-"""MulT: the golden numbers, its sizes, and what it refuses."""
+"""MulT: golden numbers, sizes, and invalid settings."""
 
 import jax
 import jax.numpy as jnp

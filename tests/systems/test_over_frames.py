@@ -48,7 +48,7 @@ def frames(name, more=0):
 
 @functools.cache
 def parameters(name):
-    """Biases, too, are not zero: else what must not pass could not be seen to pass."""
+    """Biases are not zero either, because zeros could hide a leak."""
     random = np.random.default_rng(1)
 
     def draw(x):

@@ -75,7 +75,7 @@ def lstm(params, x):
 
 
 def decoded(params, x, steps):
-    """So many outputs [steps, H] of the decoder on frames [F, D]."""
+    """The first outputs [steps, H] of the decoder on frames [F, D]."""
     units = len(params["score"])
 
     def split(name):

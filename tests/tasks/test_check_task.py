@@ -1,4 +1,4 @@
-"""Every kind of task passes `check_task`, and a broken one is named by it."""
+"""Every kind of task passes `check_task`, which names the property that a broken one violates."""
 
 import dataclasses
 

@@ -16,7 +16,7 @@ from tests.training.test_stage import Pulled, trained
 
 
 class Rows:
-    """Rows that tell which of them were asked for."""
+    """Rows that record which of them are read."""
 
     def __init__(self, rows):
         self.rows, self.asked = np.asarray(rows), []

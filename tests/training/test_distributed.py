@@ -40,7 +40,7 @@ def start(process, processes, port, arguments):
 
 
 def in_processes(system, corpus, mesh, workdirs):
-    """Runs as many processes as there are folders; what each printed. None outlives this."""
+    """Runs a process per folder, and returns their outputs; all have ended afterwards."""
     arguments = [
         f"--config=tests/training/distributed_config.py:{system}",
         f"--config.data.path={corpus}",
@@ -82,7 +82,9 @@ def in_one(system, corpus, workdir, kept=None):
 
 
 def check(workdir, expected):
-    """Equal but for the time taken: counts exactly, losses and all that was trained to rounding."""
+    """Asserts equality except for times: of counts exactly, of losses and parameters up to
+    rounding.
+    """
     last, wanted = (checkpoints.restore(d / "checkpoints" / "auto") for d in (workdir, expected))
     chex.assert_trees_all_close(last[0], wanted[0], atol=1e-4)
     found, expected = (json.loads((d / "results.json").read_text()) for d in (workdir, expected))

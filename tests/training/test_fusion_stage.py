@@ -1,4 +1,4 @@
-"""The stage of the fusion: starting from a good guess, and staying near it."""
+"""The stage of the fusion: its initial parameters, and the penalty on the distance from them."""
 
 import jax
 import numpy as np

@@ -15,7 +15,7 @@ from tests import children
 
 @pytest.mark.e2e
 def test_eight_devices():
-    """They make every program take longer to compile, so only this process has them."""
+    """Several devices slow down every compilation, so only this process has them."""
     command = [sys.executable, "-m", "pytest", "-o", "addopts=-q --tb=short", "-p", "no:xdist"]
     ended = subprocess.run(
         [*command, "tests/training/on_eight_devices.py"],

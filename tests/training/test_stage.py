@@ -127,7 +127,7 @@ def test_a_batch_of_empty_rows_is_no_step():
 
 @pytest.fixture(scope="module")
 def diverged():
-    """Two seeds, of which the second has learning rates that no network survives."""
+    """Two seeds, of which the second has far too high learning rates."""
     config = tiny.dense(dropout=0.3, epochs=4)
     config.train.towers.learning_rate.default = 1.0
     trainer, labels = tiny.trainer(config, seeds=2)

@@ -21,7 +21,7 @@ from tests import tiny
 
 
 def recipe():
-    """Three epochs of the towers, and twenty of the fusion, which takes ten of them a call."""
+    """Three epochs of the towers, and twenty of the fusion, ten per call."""
     config = tiny.dense(dropout=0.3, epochs=20)
     config.train.towers.epochs = 3
     return config

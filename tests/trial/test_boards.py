@@ -1,4 +1,4 @@
-"""What each kind of board holds is read back by other means than those that wrote it."""
+"""Contents of every kind of board, read by other means than those that wrote them."""
 
 import struct
 import sys

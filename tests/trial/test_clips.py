@@ -1,4 +1,4 @@
-"""From raw clips to answers: what the extraction that travels with a model is for."""
+"""From raw clips to predictions, by the extraction that is stored with a model."""
 
 import csv
 

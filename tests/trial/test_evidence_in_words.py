@@ -1,4 +1,4 @@
-"""Which systems find what the synthetic corpus of words holds (networks smaller than shipped)."""
+"""Use of the evidence in the synthetic corpus of words by small systems."""
 
 import pytest
 
@@ -17,7 +17,7 @@ SHORT = {"shortest": 6, "longest": 7, "briefest": 4, "slowest": 5}
 
 @pytest.fixture
 def accuracy(tmp_path):
-    """Trains on a corpus in which one kind of evidence alone tells the answer."""
+    """Trains on a corpus in which one kind of evidence determines the answer."""
 
     def train(system, kind, modality, cells="words", **network):
         path = tmp_path / f"{kind}.npz"

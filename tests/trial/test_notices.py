@@ -1,4 +1,4 @@
-"""What is said before training, and modalities whose names hold punctuation."""
+"""Notices before training, and modalities with punctuation in their names."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Runs that scale by speaker and reduce features, and what they say of what was fitted."""
+"""Runs that scale by speaker and reduce features, and their notices about fitted features."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What a run shows on the terminal and in a log."""
+"""Output of a run on a terminal and in a log."""
 
 import pytest
 

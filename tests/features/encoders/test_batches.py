@@ -1,4 +1,4 @@
-"""Utterances measured together, against each of them alone."""
+"""Utterances measured together, compared with single measurements."""
 
 import dataclasses
 
