@@ -51,7 +51,7 @@ def document(groups: Sequence[Mapping[str, Any]]) -> Document:
         same += f"split: {results['split']}. {' '.join(results['notes'])}"
         sections.append(Section(f"group-{number}", title, (Paragraph(same.strip()), *named)))
     count_of_all = sum(len(results["runs"]) for results in groups)
-    made = Section("made-section", "How it was made", (Code(groups[0]["command"]),))
+    made = Section("made-section", "Reproduction", (Code(groups[0]["command"]),))
     return Document(
         title=f"{count_of_all} trials compared",
         warning="",

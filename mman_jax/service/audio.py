@@ -29,7 +29,7 @@ LONGEST_MESSAGE = 1 << 16
 _RECORDINGS = 8  # that may be measured or waiting at the same time
 _MICROPHONES = 16
 _LATE = 10  # messages of one microphone that wait, from which on it gets no interim answers
-_BEHIND = 100  # messages of one microphone that wait to be cut
+_BEHIND = 100  # messages of one microphone that may wait for segmentation
 
 
 class AudioInput:

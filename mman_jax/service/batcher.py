@@ -107,7 +107,7 @@ class Job(NamedTuple):
     conversation: str
     features: dict[str, np.ndarray] | None  # [D] float32 of the modalities that are present
     number: int | None  # of the utterance in its conversation, from 1; None if it is not counted
-    speaker: str  # empty: the conversation's only one
+    speaker: str  # empty if the conversation has one speaker
     interim: bool  # whether it is answered from its conversation's state, which stays as it is
     done: asyncio.Future[Reply]
 

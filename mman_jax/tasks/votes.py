@@ -47,7 +47,7 @@ class Votes(Classes):
     """Classes that are trained on the corpus's `votes` and scored on their majority.
 
     Examples:
-        Three raters of the first utterance, none of the second; of the third they did not agree.
+        The first utterance has four raters, the second has none, and those of the third disagree.
 
         >>> corpus = Corpus(
         ...     features={"speech": np.eye(3, dtype=np.float32)},

@@ -121,8 +121,8 @@ def model_card(
         ],
         "## Scores": list(_table(results)),
         "## Selection": [
-            f"Epochs were chosen on the validation part, by the rule `{rule or 'unknown'}`; "
-            "nothing was chosen on the test part.",
+            f"Epochs were selected on the validation part, by the rule `{rule or 'unknown'}`; "
+            "nothing was selected on the test part.",
             *([f"Seal of the results: `{digest}`."] if digest else []),
         ],
         "## Limits": [f"- {limit}" for limit in limits],
