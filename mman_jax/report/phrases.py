@@ -89,18 +89,24 @@ def context_columns(score: Score, system: Results) -> list[tuple[str, str, str]]
     The last column is the gain of the whole conversation so far. Empty if none was measured, or
     all test conversations have a single utterance.
     """
+
+    def mean(test: Results) -> str:
+        ends = map(score.write, test[score.key].get("interval", ()))
+        inside = ", ".join(ends)
+        return score.write(test[score.key]["mean"]) + (f" [{inside}]" if inside else "")
+
     within = {size: of for size, of in system.get("context", {}).items() if of["cut"]}
     if not within:
         return []
     columns = [
         (
             f"last {size}" if size != "0" else "none",
-            score.write_spread(of["test"][score.key], True),
+            mean(of["test"]),
             count(of["cut"]),
         )
         for size, of in within.items()
     ]
-    columns.append(("all", score.write_spread(system["test"][score.key], True), ""))
+    columns.append(("all", mean(system["test"]), ""))
     if gain := within.get("0", {}).get("difference"):
         ends = span(gain["interval"], score.write_gain)
         columns.append(("all over none", f"{score.write_gain(gain[score.key])} ({ends})", ""))

@@ -104,19 +104,23 @@ def test_cited_systems_next_to_the_paper_s():
     results["systems"]["bc_lstm"] = cited | {"title": "bc-LSTM", "answering": 2.1e-4, "sees": sees}
     pair = {"first": "mman", "second": "mult", "difference": 0.031, "p_bootstrap": 0.02}
     results["comparisons"].append(pair)
-    (table,) = published.together(results)
-    assert len(table.rows) == 9
-    cells = row(table, "MulT")
-    assert cells[:4] == ["2019", "words", count(mman["parameters"]["total"]), "2"]
+    table, about = published.together(results)
+    assert len(table.rows) == len(about.rows) == 9
+    size, accuracy = count(mman["parameters"]["total"]), "62.0 ± 0.5"
     binary = "90.7, 86.7, 72.4, 87.4 (IEMOCAP, happy, sad, neutral and angry against the rest)"
-    assert cells[-6:] == ["+3.10", "0.020", "70", "12.5", binary, "lowest validation loss"]
-    cells = row(table, "bc-LSTM")
+    epoch = "lowest validation loss"
+    assert row(about, "MulT") == ["2019", "words", size, accuracy, binary, epoch]
+    cells = row(table, "MulT")
+    assert cells[0] == "2"
+    assert cells[-4:] == ["+3.10", "0.020", "70", "12.5"]
+    cells = row(about, "bc-LSTM")
     assert cells[:2] == ["2017", "utterances, earlier turns, later turns"]
-    assert cells[-6:-1] == [NONE, NONE, "70", "0.210", "71.59 (IEMOCAP, accuracy)"]
-    assert row(table, "cLSTM-MMA")[-6:-4] == [NONE, NONE]  # it is compared with another system
-    cells = row(table, "cLSTM-LF")  # of a version that did not store what it sees
-    assert cells[:2] == ["2020", NONE]
-    assert cells[-6:-4] == ["+2.16", "< 0.001"]
+    assert cells[-2] == "71.59 (IEMOCAP, accuracy)"
+    assert row(table, "bc-LSTM")[-4:] == [NONE, NONE, "70", "0.210"]
+    assert row(table, "cLSTM-MMA")[-4:-2] == [NONE, NONE]  # it is compared with another system
+    # Of a version that did not store what it sees.
+    assert row(about, "cLSTM-LF")[:2] == ["2020", NONE]
+    assert row(table, "cLSTM-LF")[-4:-2] == ["+2.16", "< 0.001"]
     assert row(published.cited(results), "bc-LSTM, here")[0] == "62.0 ± 0.5"
 
 
