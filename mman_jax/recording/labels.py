@@ -54,7 +54,8 @@ def match(
         index = next((i for i, found in enumerate(near) if found), None)
         if index is None:
             found = f"from {row.start} to {row.end} s there is no turn"
-            raise InputError(f"{path}: {row.name}", found, "the manifest that its page saved")
+            expected = "the manifest that its page saved, with the turns as they were found"
+            raise InputError(f"{path}: {row.name}", found, expected)
         if labels[index] not in ("", row.label):
             found = f"label {row.label!r} of a turn that already has {labels[index]!r}"
             raise InputError(f"{path}: {row.name}", found, "one label for a turn")

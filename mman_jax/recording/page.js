@@ -6,10 +6,13 @@ const list = document.getElementById("turns");
 const typed = document.getElementById("labels");
 const labels = data.turns.map((turn) => turn.label);
 const hue = (name) => (data.classes.length ? (360 * data.classes.indexOf(name)) / data.classes.length : 225);
-const last = Math.max(...data.turns.map((turn) => turn.end));
+const end = () => Math.max(...data.turns.map((turn) => turn.end));
+const heard = end();  // where the waveform ends
 const speakers = [...new Set(data.turns.map((turn) => turn.speaker))];
 const cursor = document.createElement("i");
 let current = -1;
+let rows = [];
+let marks = [];
 
 function element(kind, text, parent) {
   const node = document.createElement(kind);
@@ -18,11 +21,11 @@ function element(kind, text, parent) {
   return node;
 }
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
-const duration = () => (Number.isFinite(player.duration) ? Math.max(player.duration, last) : last);
+const duration = () => (Number.isFinite(player.duration) ? Math.max(player.duration, end()) : end());
 const names = () => typed.value.split(",").map((n) => n.trim()).filter(Boolean);
 const alone = (name) => data.turns.filter((turn) => turn.label === name).length === 1;
 
-const rows = data.turns.map((turn, index) => {
+function rowOf(turn, index) {
   const row = element("li", "", list);
   element("small", `${clock(turn.start)} to ${clock(turn.end)}`, row);
   if (turn.speaker) element("small", turn.speaker, row).className = "speaker";
@@ -48,21 +51,30 @@ const rows = data.turns.map((turn, index) => {
       element("small", "listened to " + keys.map((k) => `${k} ${Math.round(100 * mean(k))} %`).join(", "), row);
     }
   }
-  element("em", turn.manner.join(", ") || "close to the median turn", row);
+  const manner = turn.moved ? "new borders, not measured" : "close to the median turn";
+  element("em", turn.manner.join(", ") || manner, row);
   row.onclick = () => seek(index);
   return row;
-});
-const marks = data.turns.map((turn, index) => {
+}
+function markOf(turn, index) {
   const mark = element("button", "", line);
   mark.style.setProperty("--hue", hue(turn.answer.label));
   mark.style.setProperty("--lane", speakers.indexOf(turn.speaker));
   mark.title = [clock(turn.start), turn.speaker, turn.answer.label, ...turn.manner].filter(Boolean).join(", ");
   mark.onclick = () => seek(index);
   return mark;
-});
+}
+function build() {
+  list.replaceChildren();
+  line.replaceChildren();
+  rows = data.turns.map(rowOf);
+  marks = data.turns.map(markOf);
+  speakers.forEach((name, lane) => element("small", name, line).style.setProperty("--lane", lane));
+  line.append(cursor);
+  rows.forEach((_, index) => badge(index));
+  place();
+}
 line.style.setProperty("--lanes", speakers.length);
-speakers.forEach((name, lane) => element("small", name, line).style.setProperty("--lane", lane));
-line.append(cursor);
 
 // Both drawings have a width of 1000 and a height of 100.
 const legend = document.getElementById("legend");
@@ -72,11 +84,11 @@ for (const name of data.classes) {
 }
 function draw() {
   const x = (seconds) => (1000 * seconds) / duration();
-  const width = x(last) / data.peaks.length;
+  const width = x(heard) / data.peaks.length;
   const heights = data.peaks.map((peak, i) => `M${i * width} ${50 - peak / 2}V${50 + peak / 2}`);
   document.getElementById("wave").innerHTML = `<path d="${heights.join("")}"/>`;
   const curves = data.classes.map((name) => {
-    const points = data.turns.map((turn) => {
+    const points = data.turns.filter((turn) => turn.answer.label).map((turn) => {
       const y = 100 - 100 * turn.answer.probabilities[name];
       return `${x(turn.start)},${y} ${x(turn.end)},${y}`;
     });
@@ -119,12 +131,47 @@ function label(name) {
   store();
 }
 
+// Turns with new borders have no description and no prediction, which belong to the old ones.
+function replace(index, count, ...turns) {
+  const moved = turns.map((turn) => ({ ...turn, manner: [], answer: {}, moved: true }));
+  const names = [...new Set(labels.slice(index, index + count))];
+  data.turns.splice(index, count, ...moved);
+  labels.splice(index, count, ...moved.map(() => (names.length === 1 ? names[0] : "")));
+  current = index;
+  build();
+  show(index);
+  store();
+}
+// The words are shared out by time, since the time of each is not known.
+function split(time) {
+  const turn = data.turns[current];
+  if (time - turn.start < 0.1 || turn.end - time < 0.1) return;
+  const words = turn.words.split(" ");
+  const count = Math.round((words.length * (time - turn.start)) / (turn.end - turn.start));
+  replace(current, 1, { ...turn, end: time, words: words.slice(0, count).join(" ") },
+    { ...turn, start: time, words: words.slice(count).join(" ") });
+}
+function join() {
+  const [turn, next] = data.turns.slice(current, current + 2);
+  if (!next || next.speaker !== turn.speaker) return;
+  const words = [turn.words, next.words].filter(Boolean).join(" ");
+  replace(current, 2, { ...turn, end: Math.max(turn.end, next.end), words });
+}
+// Turns stay in the order of their starts.
+function move(border, time) {
+  const turn = { ...data.turns[current], [border]: time };
+  const [before, after] = [data.turns[current - 1], data.turns[current + 1]];
+  if (turn.end - turn.start < 0.1 || (before && before.start > turn.start) || (after && after.start < turn.start)) return;
+  replace(current, 1, turn);
+}
+const edits = { s: split, j: join, "[": (time) => move("start", time), "]": (time) => move("end", time) };
+
 // The browser keeps the labels, until a page with other turns or other first labels is opened.
 const key = `mman look ${data.path}`;
 const first = JSON.stringify(data.turns.map((turn) => [turn.start, turn.end, turn.label]));
 function store() {
   try {
-    localStorage.setItem(key, JSON.stringify({ first, labels, typed: typed.value }));
+    localStorage.setItem(key, JSON.stringify({ first, labels, typed: typed.value, turns: data.turns }));
   } catch {
     document.getElementById("unsaved").hidden = false;
   }
@@ -141,10 +188,8 @@ function restore() {
   typed.value = stored.typed;
   if (!data.classes.every((name) => names().includes(name))) typed.value = shown;
   if (stored.first !== first) return;
-  stored.labels.forEach((name, index) => {
-    labels[index] = name;
-    badge(index);
-  });
+  labels.splice(0, labels.length, ...stored.labels);
+  data.turns.splice(0, data.turns.length, ...(stored.turns || data.turns));
 }
 
 const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
@@ -210,6 +255,8 @@ document.addEventListener("keydown", (event) => {
   if (/INPUT|SELECT/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = /^[1-9]$/.test(event.key) && names()[Number(event.key) - 1];
   if (name && current >= 0) label(name);
+  const edit = edits[event.key.toLowerCase()];
+  if (edit && current >= 0) edit(Math.round(100 * player.currentTime) / 100);
   if (event.key === "ArrowDown" && current + 1 < rows.length) seek(current + 1);
   if (event.key === "ArrowUp" && current > 0) seek(current - 1);
   if (event.key.startsWith("Arrow")) event.preventDefault();
@@ -218,4 +265,4 @@ typed.addEventListener("change", store);
 player.addEventListener("timeupdate", follow);
 player.addEventListener("loadedmetadata", place);
 restore();
-place();
+build();

@@ -46,9 +46,10 @@ _BODY = """<p id="about">{about}</p>
 <label>Save as <select id="format"><option value="csv">clips.csv</option>
 <option value="json">JSON</option><option value="srt">subtitles</option>
 <option value="eaf">ELAN</option></select></label> <button id="save">Save</button><br>
-<small>Click a turn, then press a key to label it; the same key removes the label. Your browser
-keeps the labels. <b id="unsaved" hidden>It does not: save them before you close the
-page.</b></small></p>
+<small>Click a turn, then press a key to label it; the same key removes the label. Key S splits the
+turn at the player's time, J joins it with the next turn of its speaker, and [ and ] move its start
+and its end to this time; a changed turn loses its prediction. Your browser keeps labels and turns.
+<b id="unsaved" hidden>It does not: save them before you close the page.</b></small></p>
 <ol id="turns"></ol>
 <footer>{use}</footer>
 <script type="application/json" id="data">{data}</script>

@@ -108,6 +108,56 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, run, record
     assert browser.get_log("browser") == []
 
 
+def test_turns_are_split_joined_and_moved(browser, run, recording):  # noqa: F811
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    def press(key, time):
+        seek = "player.onseeked = () => arguments[1](); player.currentTime = arguments[0];"
+        browser.execute_async_script(seek, time)
+        ActionChains(browser).send_keys(key).perform()
+
+    def turns():
+        table = recording.parent / "clips.csv"
+        table.write_text(run("return table()"), newline="")
+        return [(u.start, u.end, u.transcript, u.label) for u in manifest.read(table)]
+
+    words = "one two three four"
+    talk = [Turn(0.0, 2.0, words, ["louder"], ANSWER), Turn(2.5, 3.5, "five", [], ANSWER)]
+    text = page.render(recording, FOUND._replace(turns=talk), ["happy", "sad"])
+    (recording.parent / "edited.html").write_text(text)
+    browser.get((recording.parent / "edited.html").as_uri())
+    run("localStorage.clear()")
+    browser.refresh()
+    run("seek(0)")
+    press("1", 0.0)
+    press("s", 0.5)
+    after = [(0.0, 0.5, "one", "happy"), (0.5, 2.0, "two three four", "happy")]
+    last = (2.5, 3.5, "five", "")
+    assert turns() == [*after, last]
+    shown = run("return [rows.length, marks.length, marks[1].style.left, rows[1].textContent]")
+    assert shown[:3] == [3, 3, "12.5%"]
+    assert "new borders, not measured" in shown[3]
+    assert "sad" not in shown[3]  # the prediction was of another sound
+    press("s", 0.55)  # too close to the border
+    press("[", 1.0)
+    press("]", 2.2)
+    press("[", 2.3)  # after its end
+    assert turns() == [after[0], (1.0, 2.2, "two three four", "happy"), last]
+    browser.refresh()  # the browser has kept them
+    assert turns() == [after[0], (1.0, 2.2, "two three four", "happy"), last]
+    run("seek(0)")
+    press("j", 0.2)
+    assert turns() == [(0.0, 2.2, words, "happy"), last]
+    press("j", 0.2)
+    assert turns() == [(0.0, 3.5, words + " five", "")]  # of two labels none is right
+    press("j", 0.2)
+    assert len(turns()) == 1
+    assert json.loads(run("return json()"))["turns"][0]["end"] == 3.5
+    assert "00:00:03,500" in run("return subtitles()")
+    assert 'TIME_VALUE="3500"' in run("return elan()")
+    assert browser.get_log("browser") == []
+
+
 def test_the_start_page_sends_a_recording_and_shows_the_answer(browser, recording):  # noqa: F811
     pytest.importorskip("uvicorn", reason="the service needs it: pip install 'mman_jax[serve]'")
     from selenium.webdriver.support.wait import WebDriverWait
