@@ -1,8 +1,9 @@
-"""The service's answers to a microphone, as frames of a Pipecat pipeline.
+"""Predictions of the service for a microphone, as frames of a Pipecat pipeline.
 
 Put it after the transport's input: `Pipeline([transport.input(), EmotionProcessor(url), ...])`,
 where the service runs by `mman serve` and `url` is `ws://localhost:8000/conversations/ID/sound`,
-with `?interim=1` for answers inside a turn. All frames pass; each answer is a further one.
+with `?interim=1` for answers inside a turn. All frames are passed on; each prediction is an
+additional frame.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class EmotionFrame(DataFrame):
 
 
 class EmotionProcessor(FrameProcessor):
-    """Sends the user's sound to the service, and pushes an `EmotionFrame` for each answer."""
+    """Sends the user's audio to the service, and pushes an `EmotionFrame` for each prediction."""
 
     def __init__(self, url: str, token: str = "", **more: Any):
         """Connects when the pipeline starts; `token` is that of the service, if it has one."""
@@ -58,7 +59,7 @@ class EmotionProcessor(FrameProcessor):
     async def _start(self) -> None:
         try:
             self._socket = await connect(self._url, additional_headers=self._headers)
-        except (OSError, TimeoutError) as error:  # the conversation goes on without emotions
+        except (OSError, TimeoutError) as error:  # the conversation continues without emotions
             await self.push_error(f"no emotions: {self._url}: {error}")
             return
         self._answers = self.create_task(self._receive(self._socket))

@@ -1,10 +1,10 @@
 """Check that results follow from a run's own files: `mman verify RUN [RUN ...]`.
 
-RUN is the folder of a finished `mman run`, with or without folds, or of `mman paper`. One line for
-each check: that the seal in `results.json` is whole; that the corpus, its features, labels and
-split are those that were sealed; that the stored answers give the stored scores; that the selected
-epochs follow from the validation curves; and that the model gives the stored answers. A check whose
-file is missing is `not checked`. The exit status is 0 only if none failed.
+RUN is the folder of a finished `mman run`, with or without folds, or of `mman paper`. It prints one
+line for each check: the seal in `results.json` is intact; the corpus, its features, labels and
+split are the sealed ones; the stored answers give the stored scores; the selected epochs follow
+from the validation curves; and the model gives the stored answers. A check whose file is missing is
+`not checked`. The exit status is 0 only if none failed.
 """
 
 import pathlib
@@ -18,9 +18,9 @@ from mman_jax.errors import InputError
 from mman_jax.study import verify
 
 _DATA = command.path_flag(
-    "config.data.path", "The corpus, if it is no longer where the run has read it.", must=False
+    "config.data.path", "Path of the corpus, if it has been moved since the run.", must=False
 )
-_COMPLETE = flags.DEFINE_bool("complete", False, "Whether a check that cannot be made has failed.")
+_COMPLETE = flags.DEFINE_bool("complete", False, "Whether an impossible check counts as failed.")
 
 
 def main(arguments: list[str]) -> None:

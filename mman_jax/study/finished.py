@@ -199,7 +199,7 @@ def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _order(task: Mapping[str, Any]) -> list[int]:
-    """Returns the order of the utterances in which all trials have them."""
+    """Returns the canonical order of the utterances, which all trials share."""
     conversations = task["utterances"]["conversation"]
     positions = task["utterances"]["position"]
     return sorted(range(len(positions)), key=lambda i: (conversations[i], positions[i]))

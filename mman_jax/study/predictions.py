@@ -2,9 +2,9 @@
 
 The file has a row for each utterance, with the columns `conversation_id`, `utterance_id` and either
 `label`, or `p_<class>` for each class, or both; for numbers, one column for each target. A column
-`seed`, if any, divides the rows among several trainings of the system. Other columns are ignored.
-After a one-vs-rest protocol, the label names every class that is present, joined by `+`, or is
-`none`, and `p_<class>` is the probability of that class against all others.
+`seed`, if any, distinguishes several trainings of the system. Other columns are ignored. With a
+one-vs-rest protocol, the label names every class that is present, joined by `+`, or is `none`, and
+`p_<class>` is the probability of that class against all others.
 
 S seeds, N scored test utterances, C classes or targets.
 """
@@ -25,7 +25,7 @@ from mman_jax.tasks import Task, from_results
 from mman_jax.tasks.score import NONE, over_seeds
 
 SYSTEM = "predictions"
-"""The name of the system of a file in tables."""
+"""Name of a file's system in tables."""
 
 _PLACE = ("conversation_id", "utterance_id")
 _SEED = "seed"
@@ -33,16 +33,16 @@ _APART = 0.01
 """Largest distance of the sum of rounded probabilities from one."""
 
 _RENAMED = re.compile(r"( \(test\))+$")
-"""What `data.cross_corpus` appends to ids that are in both corpora."""
+"""Suffix that `data.cross_corpus` appends to ids that are in both corpora."""
 
 
 def is_file(path: pathlib.Path) -> bool:
-    """Returns whether a path is that of predictions rather than of a trial."""
+    """Returns whether a path is a file of predictions rather than the folder of a trial."""
     return path.suffix.lower() == ".csv" or path.is_file()
 
 
 class _File:
-    """The rows of a file, as those of the scored test utterances of each seed.
+    """The rows of a file for the scored test utterances, by seed.
 
     Attributes:
         path: path of the file.
@@ -112,7 +112,7 @@ class _File:
         return np.array([[number(*cell) for cell in seed] for seed in self.texts(column)])
 
     def check_sums(self, probabilities: np.ndarray) -> None:
-        """Refuses probabilities [S, N, C] that do not sum to one."""
+        """Raises an InputError unless probabilities [S, N, C] sum to one."""
         sums = probabilities.sum(-1)
         for seed, i in np.argwhere(np.abs(sums - 1) > _APART):
             place = f"{self.path}: line {self.rows[seed][i][0]}"

@@ -1,7 +1,7 @@
-"""Checks that a finished trial is what it says: its seal, its corpus, its scores, its model.
+"""Checks of a finished trial: its seal, its corpus, its scores and its model.
 
-Every check computes something again. It is `not checked` if something that it needs is missing,
-such as the corpus.
+Every check recomputes something. It is `not checked` if something that it needs is missing, such as
+the corpus.
 """
 
 import csv
@@ -36,7 +36,7 @@ _NEAR = 1e-3
 """Largest difference of two probabilities, or of numbers in deviations, on other devices."""
 
 _DRAWN = 0.02
-"""Largest difference of intervals and p-values that another version has drawn."""
+"""Largest difference of intervals and p-values that another version resampled."""
 
 _POOLED = (
     "validation", "test", "test_oracle", "towers", "ensemble", "before_refit", "towers_mean",
@@ -49,9 +49,9 @@ class Check(NamedTuple):
     """The outcome of a check.
 
     Attributes:
-        name: the check, after the name of its trial if there are several.
+        name: name of the check, prefixed by that of its trial if there are several.
         state: `OK`, `FAILED` or `NOT_CHECKED`.
-        detail: what differs, or what is missing; empty if all is well.
+        detail: description of a difference or of a missing file; empty if the check passes.
     """
 
     name: str
@@ -59,13 +59,13 @@ class Check(NamedTuple):
     detail: str = ""
 
     def __str__(self) -> str:
-        """Returns the line of the report, in which a file cannot write lines of its own."""
+        """Returns a single line for the report, even if the detail has line breaks."""
         line = f"{self.name}: {self.state}" + (f": {self.detail}" if self.detail else "")
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class _Differs(Exception):
-    """Something is not what it should be."""
+    """Stored and computed values differ."""
 
 
 class _Missing(Exception):
@@ -73,7 +73,7 @@ class _Missing(Exception):
 
 
 def verify(path: pathlib.Path, data: str | None = None) -> Iterator[Check]:
-    """Checks a trial; or all folds of a trial, or all trials of a study, and what pools them.
+    """Checks a trial; or all folds of a trial or trials of a study, and their pooled results.
 
     Args:
         path: folder of the trial or study.
@@ -100,7 +100,7 @@ def verify(path: pathlib.Path, data: str | None = None) -> Iterator[Check]:
 
 
 def _check(name: str, check: Callable[[], None]) -> Check:
-    """Runs a check that raises an exception unless all is well."""
+    """Runs a check, which raises an exception if it fails."""
     try:
         check()
     except _Missing as error:
@@ -113,7 +113,7 @@ def _check(name: str, check: Callable[[], None]) -> Check:
 
 
 class _Trial:
-    """A trial on one split, with what its folder has."""
+    """A trial on one split, with the files of its folder."""
 
     def __init__(self, path: pathlib.Path, data: str | None):
         self._path, self._given = path, data
@@ -148,7 +148,7 @@ class _Trial:
     def _data(self) -> Data:
         """The corpus, read and split as the trial did."""
         config = ConfigDict({**self._json("config.json"), "distributed": ""})
-        if config.system not in SYSTEMS:  # whose code a stranger's config must not choose
+        if config.system not in SYSTEMS:  # a config from elsewhere must not run code
             raise _Missing(f"{config.system} is no system of the library")
         path = self._given or config.data.path
         for each in (path, config.data.test):

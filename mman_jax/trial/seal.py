@@ -1,7 +1,7 @@
 """The seal of a trial: digests of everything that its results depend on.
 
-It shows changes, but is no signature: whoever can write the folder can also write a seal. Checks
-that compute the results again from the corpus and the model do not depend on it.
+It reveals changes, but is not a signature: whoever can write the folder can also write a seal.
+Checks that recompute the results from the corpus and the model do not depend on it.
 """
 
 import functools
@@ -78,7 +78,8 @@ def digest(content: Any) -> str:
 
 
 def of_config(config: Mapping[str, Any]) -> str:
-    """Returns the digest of a config, without what cannot change results: paths and checkpoints."""
+    """Returns the digest of a config, without paths and other settings that do not affect results.
+    """
     data = {name: x for name, x in config["data"].items() if name not in ("path", "test")}
     kept = {name: x for name, x in config.items() if name != "checkpoint_seconds"}
     return digest(kept | {"data": data})
