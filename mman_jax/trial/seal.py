@@ -78,7 +78,7 @@ def digest(content: Any) -> str:
 
 
 def of_config(config: Mapping[str, Any]) -> str:
-    """Returns the digest of a config, without settings that do not affect results, such as paths."""
+    """Returns the digest of a config, without paths and settings that do not affect results."""
     data = {name: x for name, x in config["data"].items() if name not in ("path", "test")}
     kept = {name: x for name, x in config.items() if name != "checkpoint_seconds"}
     return digest(kept | {"data": data})
