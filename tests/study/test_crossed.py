@@ -60,7 +60,7 @@ def test_every_cell_is_what_a_trial_gives(folder, tmp_path):  # noqa: F811
     [
         (["own"], {}, "1 of them"),
         (["own", "own"], {}, "twice"),
-        (["own", "other"], {"label_map": None}, "not trained on"),
+        (["own", "other"], {"label_map": None}, "not in the training corpus"),
         (["own", "other"], {"label_map": "joy=happy,jo="}, "'jo'"),
         (["own", "other"], {"path": "x.npz"}, "together with several corpora"),
         (["own", "other"], {"scale": "both"}, "expected one of each"),
