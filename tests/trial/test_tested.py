@@ -82,7 +82,7 @@ def test_another_corpus_is_scored(folder, tmp_path):
     ("data", "words"),
     [
         ({}, "not in the training corpus: joy"),
-        ({"label_map": "joy=glad"}, "not trained on: glad"),
+        ({"label_map": "joy=glad"}, "not in the training corpus: glad"),
         ({"label_map": "joy=happy,jojo="}, "'jojo'"),
         ({"scale": "each", "label_map": "joy=happy", "test": None}, "without another corpus"),
         ({"scale": "both", "label_map": "joy=happy"}, "expected one of each"),
