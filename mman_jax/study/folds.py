@@ -22,6 +22,7 @@ from mman_jax.systems.estimator import check_network
 from mman_jax.tasks import Task, check_folds
 from mman_jax.tasks.task import Objective
 from mman_jax.training import mesh as parallel
+from mman_jax.training.optimizer import FROZEN
 from mman_jax.training.state import TEMPERATURES, Outcome, Snapshot
 from mman_jax.training.trainer import Trainer
 from mman_jax.trial import boards, folder
@@ -252,8 +253,18 @@ class Candidate:
         return snapshot
 
     def trained(self, snapshot: Snapshot) -> Trained:
-        """Returns the parts of a last snapshot that the next stage needs, in host memory."""
-        return Trained(jax.tree.map(np.asarray, snapshot.state.best), dict(snapshot.finished))
+        """Returns what the next stage needs of a last snapshot, in host memory.
+
+        The parameters are those that its stages trained, since another candidate may have other
+        parameters in the next stage.
+        """
+        stages = [self._trainer.stage(name).groups for name in snapshot.finished]
+        params = {
+            name: jax.tree.map(np.asarray, x)
+            for name, x in snapshot.state.best.items()
+            if any(set(jax.tree.leaves(groups[name])) != {FROZEN} for groups in stages)
+        }
+        return Trained(params, dict(snapshot.finished))
 
     def losses(self, fold: int, snapshot: Snapshot) -> dict[str, np.ndarray]:
         """Computes each head's loss [S] on the holdout group; infinite for a seed that failed.

@@ -6,6 +6,8 @@ import sys
 import types
 from typing import ClassVar
 
+import chex
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from mman_jax.cli.terminal.screen import Screen
 from mman_jax.data.cells.utterances import Utterances
 from mman_jax.errors import InputError
 from mman_jax.study import recipe, sweep
-from mman_jax.study.folds import Inner, prepare_inner
+from mman_jax.study.folds import Candidate, Inner, prepare_inner
 from mman_jax.study.sweep import Budget, Sweep
 from mman_jax.systems import SYSTEMS, build
 from mman_jax.systems.mman import papers
@@ -225,6 +227,21 @@ def test_the_config_that_is_written_is_what_was_found(config, tmp_path):
     if title(config) == "mman":
         for name in papers(MODALITIES):
             assert get_config(name).train.batch == 7
+
+
+@pytest.mark.parametrize("kind", ["mean", "clstm", "best"])
+def test_another_fusion_starts_from_the_same_trained_towers(tmp_path, kind):
+    path = gallery.write_corpus(tmp_path, tiny.corpus().select_modalities(["speech", "text"]))
+    config = gallery.on(path, tiny.recipe(epochs=1))
+    inner = prepare_inner(config, "2")
+    towers = Candidate(inner, config, [1], SCREEN, "towers")
+    before = towers.trained(towers.train(0, "towers"))
+    assert "fusion" not in before.params
+    other = Candidate(inner, change(config, {"network.fusion.kind": kind}), [1], SCREEN, "fusion")
+    snapshot = other.train(0, "fusion", before)
+    assert np.isfinite(other.losses(0, snapshot)["fusion"]).all()
+    for name, x in before.params.items():
+        chex.assert_trees_all_equal(jax.tree.map(np.asarray, snapshot.state.best[name]), x)
 
 
 @pytest.mark.e2e
