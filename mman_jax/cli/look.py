@@ -3,17 +3,20 @@
 The sound is cut into turns at pauses. The page has a player and a timeline, and compares the sound
 of each turn with the recording's median turn (louder, higher, faster, more varied); with the extra
 `visual` it also describes the movement of the face. It shows the words if the recording's folder
-has subtitles (talk.srt, talk.vtt) or a table for `mman listen` (talk.csv). With `--checkpoint`, the
-folder of a finished run on a corpus of `mman extract`, it shows the model's predictions. Keys 1 to
-9 label turns, and the page saves them as a clips.csv for `mman extract`, JSON, subtitles or ELAN.
-`--labels=clips.csv` trains a small classifier on them, predicts all turns with it, and reports its
-accuracy. If `--input` is a folder, each recording in it gets a page, and an index links to them.
-Pages need no network. `--words=whisper:FOLDER` recognises the words where there are no subtitles,
-and `--speakers` finds who speaks; each speaker is then compared with their own median turn. Needs
-the extra `look`, and for words `words`.
+has subtitles (talk.srt, talk.vtt) or a table for `mman listen` (talk.csv); with the extra `minilm`,
+the package's small text model predicts from them, unless `--nomodel` is given. With `--checkpoint`,
+the folder of a finished run on a corpus of `mman extract`, the page shows that model's predictions.
+Keys 1 to 9 label turns, and the page saves them as a clips.csv for `mman extract`, JSON, subtitles
+or ELAN. `--labels=clips.csv` trains a small classifier on them, predicts all turns with it, and
+reports its accuracy. If `--input` is a folder, each recording in it gets a page, and an index links
+to them. Pages need no network. `--words=whisper:FOLDER` recognises the words where there are no
+subtitles, and `--speakers` finds who speaks; each speaker is then compared with their own median
+turn. Needs the extra `look`, and for words `words`.
 """
 
 import pathlib
+
+from absl import flags
 
 from mman_jax.cli.terminal import command, hearing
 from mman_jax.errors import InputError
@@ -34,6 +37,9 @@ _OUTPUT = command.path_flag(
 )
 _CHECKPOINT = command.checkpoint_flag(must=False)
 _CONTEXT = command.context_flag()
+_MODEL = flags.DEFINE_bool(
+    "model", True, "Whether the package's text model predicts from words without --checkpoint."
+)
 _LABELS = command.path_flag("labels", "Labels to train on: the clips.csv of a page.", False)
 _TRANSCRIPT = command.path_flag(
     "transcript", "Words: .srt, .vtt or .csv; by default a file in the recording's folder.", False
@@ -92,7 +98,10 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) 
     recogniser = None if transcript else recogniser
     answerer, extraction = run
     lengths = [hearing.value(name) for name in ("pause", "longest", "track")]
-    recording = turns.find(source, words, answerer, extraction, recogniser, speakers, *lengths)
+    shipped = _MODEL.value and not _LABELS.value
+    options = (recogniser, speakers, *lengths, shipped)
+    recording = turns.find(source, words, answerer, extraction, *options)
+    answerer = recording.answerer
     classes = answerer.classes if answerer else []
     calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)
     scores = None

@@ -18,8 +18,7 @@ from mman_jax.evaluation.calibration import temper
 from mman_jax.files import carded
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
-from mman_jax.systems import step as stepping
-from mman_jax.systems.base import BaseSystem, System
+from mman_jax.systems.base import BaseSystem
 from mman_jax.systems.estimator import check_network
 from mman_jax.types import Array, Inputs
 
@@ -141,10 +140,21 @@ class Answerer:
             for model, state in zip(self.models, before, strict=True)
         ]
         scaled = [values for _, values in pairs]
-        after, values, weights = _step(
-            *(self._systems, self._predict, self.attention),
-            *(self._params, self._units, networks, scaled, present, [x[1:] for x in taken]),
-        )
+        steps = [
+            (_compiled_step if system.compiled else _step)(
+                system,
+                self._predict[i],
+                self.attention,
+                self._params[i],
+                self._units[i],
+                networks[i],
+                scaled[i],
+                present,
+                taken[i][1:],
+            )
+            for i, system in enumerate(self._systems)
+        ]
+        after, values, weights = map(list, zip(*steps, strict=True))
         tempered = [
             temper(np.asarray(x), model.temperature)
             for x, model in zip(values, self.models, strict=True)
@@ -189,26 +199,24 @@ class Answerer:
         return digest.hexdigest()
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _step(systems, predict, attention, params, units, states, features, present, taken):
+def _step(system, predict, attention, params, units, state, features, present, seat):
+    """Predicts an utterance of each of B conversations with one model."""
     there = {m: x[:, None] for m, x in present.items()}
     reset = jnp.zeros_like(next(iter(there.values())))
-    after, values, weights = [], [], []
-    for system, predictions, seeds_params, reference, state, scaled, spoken in zip(
-        systems, predict, params, units, states, features, taken, strict=True
-    ):
-        inputs = Inputs.unpadded({m: x[:, None] for m, x in scaled.items()}, reset, there)
-        if spoken:
-            slot, new = (x[:, None] for x in spoken)
-            inputs = inputs._replace(speakers=slot, new_speaker=new)
-        # States are stored as [B, S, 1, ...], as for rows of one conversation, and used as
-        # [S, B, ...].
-        by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)
-        result = stepping.step_seeds(system, seeds_params, inputs, by_seed, attention)
-        after.append(jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[:, :, None], result.state))
-        values.append(predictions(result.logits[:, :, 0], reference).mean(0))
-        weights.append(result.weights[:, :, 0].mean(0) if attention else None)
-    return after, values, weights
+    inputs = Inputs.unpadded({m: x[:, None] for m, x in features.items()}, reset, there)
+    if seat:
+        slot, new = (x[:, None] for x in seat)
+        inputs = inputs._replace(speakers=slot, new_speaker=new)
+    # States are stored as [B, S, 1, ...], as for rows of one conversation, and used as
+    # [S, B, ...].
+    by_seed = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, 0], 0, 1), state)
+    result = system.step_seeds(params, inputs, by_seed, attention)
+    after = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[:, :, None], result.state)
+    weights = result.weights[:, :, 0].mean(0) if attention else None
+    return after, predict(result.logits[:, :, 0], units).mean(0), weights
+
+
+_compiled_step = jax.jit(_step, static_argnums=(0, 1, 2))
 
 
 def class_names(models: Sequence[Model]) -> list[str]:
@@ -248,14 +256,13 @@ def check_attends(models: Sequence[Model]) -> tuple[str, ...]:
     return models[0].build().attends
 
 
-def check_streams(system: BaseSystem) -> System:
+def check_streams(system: BaseSystem) -> BaseSystem:
     """Returns a system that can predict turn by turn, or raises an InputError."""
-    network = check_network("answers turn by turn", system)
-    if not network.causal or not network.streams:
-        why = "grows with the conversation" if network.causal else "depends on later utterances"
-        found = f"{type(network).__name__}, whose {'state' if network.causal else 'answer'} {why}"
+    if not system.causal or not system.streams:
+        why = "grows with the conversation" if system.causal else "depends on later utterances"
+        found = f"{type(system).__name__}, whose {'state' if system.causal else 'answer'} {why}"
         raise InputError("answers turn by turn", found, "a causal system, such as mman; or a file")
-    return network
+    return system
 
 
 def check_vectors(models: Sequence[Model]) -> None:
@@ -269,9 +276,7 @@ def check_vectors(models: Sequence[Model]) -> None:
 def state_shapes(model: Model) -> Any:
     """Returns the shapes [S, 1, ...] of a model's state, which is all zeros at the beginning."""
     system = check_streams(model.build())
-    inputs = system.example({m: model.scaling.sizes[m] for m in model.dims})
-    state = jax.vmap(lambda params: stepping.step(system, params, inputs).state)
-    return jax.eval_shape(state, model.params)
+    return system.state_shapes(model.params, {m: model.scaling.sizes[m] for m in model.dims})
 
 
 def pack_states(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:

@@ -88,7 +88,9 @@ def step(models: Sequence[Model]) -> export.Exported:
     Raises:
         InputError: the system cannot predict turn by turn.
     """
-    parts = [(model, check_streams(model.build())) for model in models]
+    for model in models:
+        check_streams(model.build())
+    parts = [(model, check_network("an export", model.build())) for model in models]
     begin, unravel = _ravelled(models)
 
     def one_row(state: Array, *arguments: Mapping[str, Array]) -> tuple[Array, Array]:

@@ -59,6 +59,7 @@ function rowOf(turn, index) {
 function markOf(turn, index) {
   const mark = element("button", "", line);
   mark.style.setProperty("--hue", hue(turn.answer.label));
+  if (data.classes.length && !turn.answer.label) mark.style.background = "#8888";
   mark.style.setProperty("--lane", speakers.indexOf(turn.speaker));
   mark.title = [clock(turn.start), turn.speaker, turn.answer.label, ...turn.manner].filter(Boolean).join(", ");
   mark.onclick = () => seek(index);

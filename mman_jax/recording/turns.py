@@ -19,6 +19,7 @@ from mman_jax.features.visual import windows
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
+from mman_jax.recording import shipped as shipped_model
 
 _PEAKS = 1000  # of a waveform
 
@@ -44,6 +45,7 @@ class Turns(NamedTuple):
     sounds: np.ndarray  # [N, D] float32, the features `prosody.NAMES` of each turn
     notes: list[str]  # sentences about words, speakers and missing measurements
     peaks: Sequence[int] = ()  # of the waveform up to the last turn's end, 0 to 100; silent between
+    answerer: Answerer | None = None  # the model of the predictions
 
 
 def find(
@@ -56,12 +58,14 @@ def find(
     pause: float = 0.5,
     longest: float = 20.0,
     track: int = 1,
+    shipped: bool = False,
 ) -> Turns:
     """Finds and describes the turns of a recording.
 
     `answerer` is a trained model and `extraction` its feature extraction; without them, the turns
-    have no predictions. For the other arguments see `listening.turns`. An InputError is raised if
-    there is no recording, if it contains no speech, or if a library is missing.
+    have no predictions, unless they have words and `shipped` allows the model of
+    `mman_jax.recording.shipped`. For the other arguments see `listening.turns`. An InputError is
+    raised if there is no recording, if it contains no speech, or if a library is missing.
     """
     spoken, notices = listening.turns(path, words, recogniser, speakers, pause, longest, track)
     notes = [f"{notice[0].upper()}{notice[1:]}." for notice in notices]
@@ -81,6 +85,10 @@ def find(
         except InputError as error:
             notes.append(f"Faces were not measured: {error}.")
     answers: list[dict[str, Any]] = [{} for _ in spoken]
+    if shipped and not answerer and any(turn.words for turn in spoken):
+        answerer, extraction = shipped_model.load() or (None, None)
+        if answerer:
+            notes.append(shipped_model.NOTE)
     if answerer and extraction:
         visual = pictures and extraction.settings.visual is not None
         if not (extraction.settings.speech or visual or any(turn.words for turn in spoken)):
@@ -93,7 +101,7 @@ def find(
         Turn(*time, turn.words, manner, answer, speaker=turn.speaker, channel=turn.channel)
         for time, turn, manner, answer in zip(times, spoken, descriptions, answers, strict=True)
     ]
-    return Turns(turns, sounds, notes, _peaks(spoken))
+    return Turns(turns, sounds, notes, _peaks(spoken), answerer)
 
 
 def _answers(
@@ -106,7 +114,8 @@ def _answers(
 
     `pictures` is the recording, if the model reads its pictures.
     """
-    state, answers, unseen = answerer.begin(), [], 0
+    state, unseen = answerer.begin(), 0
+    answers: list[dict[str, Any]] = []
     for turn in spoken:
         features = listening.features(extraction, turn.samples, turn.words)
         if pictures:
@@ -116,6 +125,9 @@ def _answers(
                 features["visual"] = extraction.apply("visual", [measured])[0]
             except InputError:  # missing, because the video ends before the sound
                 unseen += 1
+        if not features:  # the model reads only words, and there are none
+            answers.append({})
+            continue
         state, answer = answerer.step(state, features, turn.speaker)
         answers.append(lines.fields(answer))
     return answers, unseen

@@ -21,7 +21,7 @@ from mman_jax.systems.settings import (
     around,
     one_stage,
 )
-from mman_jax.systems.step import step_seeds
+from mman_jax.systems.step import Step, step, step_seeds
 from mman_jax.types import Array, Inputs
 
 Outputs = tuple[dict[str, Array], Any]
@@ -118,6 +118,9 @@ class BaseSystem(Configurable):
 
     stochastic: ClassVar[bool] = True
     """Whether the outcome depends on the seed."""
+
+    compiled: ClassVar[bool] = True
+    """Whether JAX compiles its predictions; otherwise they are computed with NumPy."""
 
     training: ClassVar[dict[str, Any]] = {}
     """The training settings: `batch`, and the settings of each stage by name."""
@@ -223,6 +226,14 @@ class BaseSystem(Configurable):
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
         """Computes the logits [S, B, U, C] float32 of its head by the parameters [S, ...]."""
         raise NotImplementedError
+
+    def state_shapes(self, params: Any, dims: Mapping[str, int]) -> Any:
+        """Returns the shapes [S, 1, ...] of a conversation's state; it has no arrays by default."""
+        return {}
+
+    def step_seeds(self, params: Any, inputs: Inputs, states: Any, attention: bool = False) -> Step:
+        """Predicts every cell from states [S, B, ...]; see `mman_jax.systems.step.step_seeds`."""
+        return Step(self.predict_seeds(params, inputs), states, None)
 
 
 class System(BaseSystem, nn.Module):
@@ -374,6 +385,17 @@ class System(BaseSystem, nn.Module):
     def predict_seeds(self, params: Any, inputs: Inputs) -> Array:
         """See `BaseSystem.predict_seeds`; runs one seed after another."""
         return step_seeds(self, params, inputs).logits
+
+    @nn.nowrap
+    def state_shapes(self, params: Any, dims: Mapping[str, int]) -> Any:
+        """See `BaseSystem.state_shapes`; nothing is computed."""
+        state = jax.vmap(lambda of_seed: step(self, of_seed, self.example(dims)).state)
+        return jax.eval_shape(state, params)
+
+    @nn.nowrap
+    def step_seeds(self, params: Any, inputs: Inputs, states: Any, attention: bool = False) -> Step:
+        """See `BaseSystem.step_seeds`."""
+        return step_seeds(self, params, inputs, states, attention)
 
 
 def _hash(system: System) -> int:

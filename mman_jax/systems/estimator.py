@@ -29,7 +29,7 @@ class Estimator(BaseSystem, abc.ABC):
     label_kinds: ClassVar[frozenset[str]] = frozenset({"classes"})
     cell_kinds: ClassVar[frozenset[str]] = frozenset({"utterances"})
     in_context: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
+    compiled: ClassVar[bool] = False
     head: ClassVar[str] = "answer"
 
     @abc.abstractmethod
@@ -72,6 +72,8 @@ class Estimator(BaseSystem, abc.ABC):
         """See `BaseSystem.predict_seeds`."""
         rows = inputs.mask.shape
         features = {m: np.asarray(x) for m, x in inputs.features.items()}
+        for m, present in inputs.present.items():
+            features[m] = np.where(np.asarray(present)[..., None], features[m], 0)
         cells = {m: x.reshape(-1, x.shape[-1]) for m, x in features.items()}
         seeds = range(len(next(iter(params.values()))))
         logits = [self.logits({n: x[seed] for n, x in params.items()}, cells) for seed in seeds]

