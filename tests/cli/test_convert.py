@@ -35,7 +35,7 @@ def test_description_by_hand():
     described = convert.describe(corpus(targets={"valence": unknown}, sequences={"words": cells}))
     assert "  target valence: none (0 utterances)" in described
     assert "  conversations by part: no split in the file" in described
-    assert "  sequence words: 7 cells of 2, without times, at most 4 an utterance" in described
+    assert "  sequence words: 7 cells of 2, without times, at most 4 per utterance" in described
 
 
 def test_a_public_corpus(tmp_path):

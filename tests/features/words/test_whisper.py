@@ -84,7 +84,7 @@ def test_what_is_not_known_is_masked(recogniser):
     assert recognise(recogniser, [(0.0, 1.0)])[:2] == ([[]], 30)
     recogniser.model.repeated, recogniser.model.sure = 1.0, 0.3
     assert recognise(recogniser, [(0.0, 1.0)]) == ([[]], 0, "")
-    assert "not known" in whisper.note([recognise(recogniser, [(0.0, 1.0)])])
+    assert "unknown" in whisper.note([recognise(recogniser, [(0.0, 1.0)])])
     assert recogniser.transcribe(np.zeros(SAMPLE_RATE, np.float32)) == ""
     assert recognise(recogniser, []) == ([], 0, "")
 
