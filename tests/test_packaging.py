@@ -61,6 +61,10 @@ def test_the_wheel_contains_only_the_library(built):
         for path in (ROOT / "mman_jax").rglob("*")
         if path.suffix in (".py", ".css", ".js") or path.name == "py.typed"
     }
+    library |= {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "mman_jax/recording/text_model").iterdir()
+    }
     library |= {f"mman_jax/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.py")}
     assert "mman_jax/py.typed" in library
     assert {name for name in contents(wheel) if not name.startswith(ABOUT)} == library

@@ -141,7 +141,8 @@ def fit_corpus(
         utterances: the N utterances, in conversation order.
         measured: N results of `Extractor.measure` by modality.
         source: origin of the utterances, for messages.
-        weights, vectors: see `TrainingData`.
+        weights: see `TrainingData`.
+        vectors: see `TrainingData`.
         progress: called with the modality, the epoch's number and its mean loss.
         notice: called with each notice to the user, such as a description of the split.
 
