@@ -69,11 +69,15 @@ def shrink(config, hidden=8, dense=6, epochs=3):
     return config
 
 
+def without(block, name):
+    return ConfigDict({field: value for field, value in block.items() if field != name})
+
+
 def recipe(dropout=0.0, epochs=3, layers=1, early=False):
     """A tower per modality and a fusion, optionally with the attention tower."""
     config = shrink(mman.get_config(), epochs=epochs)
     if not early:
-        del config.network.early
+        config.network = without(config.network, "early")
     for block in (*config.network.unimodal.values(), config.network.get("early", {})):
         if block:
             block.update(hidden=(8,) * layers, dropout=dropout, input_dropout=0.0)

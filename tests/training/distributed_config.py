@@ -10,6 +10,6 @@ def get_config(system):
     config.checkpoint_seconds = 0.0
     config.data.modalities = "speech"
     if system == "tower":
-        del config.network.fusion
+        config.network = tiny.without(config.network, "fusion")
         config.data.stream = True  # each process reads only its own rows
     return config

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import signal
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -91,7 +92,15 @@ def run(module: types.ModuleType) -> None:
                 check_platform()
             raise
 
-    app.run(guarded, flags_parser=parse)
+    try:
+        try:
+            app.run(guarded, flags_parser=parse)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        # Otherwise Python would fail again, when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 @contextlib.contextmanager
