@@ -7,11 +7,12 @@ has subtitles (talk.srt, talk.vtt) or a table for `mman listen` (talk.csv); with
 the package's small text model predicts from them, unless `--nomodel` is given. With `--checkpoint`,
 the folder of a finished run on a corpus of `mman extract`, the page shows that model's predictions.
 Keys 1 to 9 label turns, and the page saves them as a clips.csv for `mman extract`, JSON, subtitles
-or ELAN. `--labels=clips.csv` trains a small classifier on them, predicts all turns with it, and
-reports its accuracy. If `--input` is a folder, each recording in it gets a page, and an index links
-to them. Pages need no network. `--words=whisper:FOLDER` recognises the words where there are no
-subtitles, and `--speakers` finds who speaks; each speaker is then compared with their own median
-turn. Needs the extra `look`, and for words `words`.
+or ELAN. `--labels=FILE` takes the turns from such a file, trains a small classifier on their
+labels, predicts all turns with it, and reports its accuracy. If `--input` is a folder, each
+recording in it gets a page, and an index links to them. Pages need no network.
+`--words=whisper:FOLDER` recognises the words where there are no subtitles, and `--speakers` finds
+who speaks; each speaker is then compared with their own median turn. Needs the extra `look`, and
+for words `words`.
 """
 
 import pathlib
@@ -40,7 +41,9 @@ _CONTEXT = command.context_flag()
 _MODEL = flags.DEFINE_bool(
     "model", True, "Whether the package's text model predicts from words without --checkpoint."
 )
-_LABELS = command.path_flag("labels", "Labels to train on: the clips.csv of a page.", False)
+_LABELS = command.path_flag(
+    "labels", "Labelled turns that a page saved: .csv, .json, .srt, .vtt or .eaf.", False
+)
 _TRANSCRIPT = command.path_flag(
     "transcript", "Words: .srt, .vtt or .csv; by default a file in the recording's folder.", False
 )
@@ -56,8 +59,9 @@ _Found = tuple[Recogniser | None, Speakers | None]
 def main() -> None:
     """Writes the page of a recording, or the pages of a folder."""
     source = pathlib.Path(_INPUT.value)
-    if _LABELS.value and _CHECKPOINT.value:
-        raise InputError("--labels", "given with --checkpoint", "one of the two")
+    for name in ("checkpoint", "transcript", "words", "speakers"):
+        if _LABELS.value and hearing.value(name):
+            raise InputError("--labels", f"given with --{name}", "one of the two")
     if not _CHECKPOINT.value:
         command.refuse(_CONTEXT, "given without --checkpoint", "both, or neither")
     run = _load(pathlib.Path(_CHECKPOINT.value)) if _CHECKPOINT.value else (None, None)
@@ -91,23 +95,27 @@ def _look(source: pathlib.Path, target: pathlib.Path, run: _Run, found: _Found) 
         raise InputError(f"--output={target}", "the recording itself", "the path of a page")
     regular_file(target)
     page.check_size(source)
-    labelled = labels.read(pathlib.Path(_LABELS.value), source) if _LABELS.value else []
-    transcript = _TRANSCRIPT.value or listening.words_beside(source)
-    words = listening.read_words(pathlib.Path(transcript)) if transcript else []
     recogniser, speakers = found
-    recogniser = None if transcript else recogniser
+    pause, longest, track = (hearing.value(name) for name in ("pause", "longest", "track"))
+    saved = labels.read(pathlib.Path(_LABELS.value), source) if _LABELS.value else []
+    if saved:
+        spoken, notices = labels.cut(source, saved, track), list[str]()
+    else:
+        transcript = _TRANSCRIPT.value or listening.words_beside(source)
+        words = listening.read_words(pathlib.Path(transcript)) if transcript else []
+        recogniser = None if transcript else recogniser
+        spoken, notices = listening.turns(
+            source, words, recogniser, speakers, pause, longest, track
+        )
+    shipped = _MODEL.value and not saved
     answerer, extraction = run
-    lengths = [hearing.value(name) for name in ("pause", "longest", "track")]
-    shipped = _MODEL.value and not _LABELS.value
-    options = (recogniser, speakers, *lengths, shipped)
-    recording = turns.find(source, words, answerer, extraction, *options)
+    recording = turns.describe(source, spoken, notices, answerer, extraction, shipped)
     answerer = recording.answerer
     classes = answerer.classes if answerer else []
     calibrated = answerer is not None and any(model.temperature != 1 for model in answerer.models)
     scores = None
-    if _LABELS.value:
-        by_turn = labels.match(pathlib.Path(_LABELS.value), labelled, recording.turns)
-        recording, scores = labels.learn(recording, by_turn)
+    if saved:
+        recording, scores = labels.learn(recording, [turn.label for turn in saved])
         classes = list(recording.turns[0].answer["probabilities"])
     text = page.render(source, recording, classes, calibrated, scores)
     write_whole(target, text.encode(errors="replace"))  # names of files may not be Unicode

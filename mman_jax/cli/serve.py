@@ -24,6 +24,7 @@ from mman_jax.errors import InputError
 from mman_jax.features.speech import pauses
 from mman_jax.features.words.whisper import Recogniser
 from mman_jax.files.lock import alone
+from mman_jax.inference import listening
 from mman_jax.inference.answerer import Answerer
 from mman_jax.recording import page, turns
 from mman_jax.service import access, web
@@ -105,8 +106,9 @@ def _site(audio: AudioInput | None, answerer: Answerer, token: bool) -> web.Site
     calibrated = any(model.temperature != 1 for model in answerer.models)
 
     def look(path: pathlib.Path) -> str:
-        found = turns.find(path, (), answerer, audio.extraction, audio.recogniser)
-        return page.render(path, found, answerer.classes, calibrated)
+        spoken, notices = listening.turns(path, (), audio.recogniser)
+        recording = turns.describe(path, spoken, notices, answerer, audio.extraction)
+        return page.render(path, recording, answerer.classes, calibrated)
 
     return web.Site(page.render_start(token), look)
 

@@ -210,12 +210,12 @@ function json() {
   const turns = data.turns.map((turn, i) => ({ ...turn, label: labels[i] }));
   return JSON.stringify({ recording: data.path, turns }, null, 1) + "\n";
 }
-// Subtitles of the words, with the speaker before and the label or the prediction after them.
+// Subtitles of the words, with the speaker before and the (label) or the [prediction] after them.
 function subtitles() {
   const time = (s) => new Date(Math.round(1000 * s)).toISOString().slice(11, 23).replace(".", ",");
   const text = (turn, i) => {
-    const about = labels[i] || turn.answer.label;
-    return (turn.speaker ? `${turn.speaker}: ` : "") + [turn.words, about && `(${about})`].filter(Boolean).join(" ");
+    const about = labels[i] ? `(${labels[i]})` : turn.answer.label && `[${turn.answer.label}]`;
+    return (turn.speaker ? `${turn.speaker}: ` : "") + [turn.words, about].filter(Boolean).join(" ");
   };
   return data.turns.map((turn, i) => [turn, text(turn, i)]).filter(([, words]) => words)
     .map(([turn, words], i) => `${i + 1}\n${time(turn.start)} --> ${time(turn.end)}\n${words}\n\n`).join("");

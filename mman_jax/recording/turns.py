@@ -11,12 +11,9 @@ from mman_jax.errors import InputError
 from mman_jax.features import description, media
 from mman_jax.features.extraction import Extraction
 from mman_jax.features.manifest import Utterance
-from mman_jax.features.speakers.speakers import Speakers
 from mman_jax.features.speech import prosody
 from mman_jax.features.speech.pauses import Spoken
-from mman_jax.features.text.subtitles import Words
 from mman_jax.features.visual import windows
-from mman_jax.features.words.whisper import Recogniser
 from mman_jax.inference import lines, listening
 from mman_jax.inference.answerer import Answerer
 from mman_jax.recording import shipped as shipped_model
@@ -48,32 +45,32 @@ class Turns(NamedTuple):
     answerer: Answerer | None = None  # the model of the predictions
 
 
-def find(
+def describe(
     path: pathlib.Path,
-    words: Sequence[Words],
+    spoken: Sequence[Spoken],
+    notices: Sequence[str] = (),
     answerer: Answerer | None = None,
     extraction: Extraction | None = None,
-    recogniser: Recogniser | None = None,
-    speakers: Speakers | None = None,
-    pause: float = 0.5,
-    longest: float = 20.0,
-    track: int = 1,
     shipped: bool = False,
 ) -> Turns:
-    """Finds and describes the turns of a recording.
+    """Describes the turns of a recording, and predicts them if there is a model.
 
-    `answerer` is a trained model and `extraction` its feature extraction; without them, the turns
-    have no predictions, unless they have words and `shipped` allows the model of
-    `mman_jax.recording.shipped`. For the other arguments see `listening.turns`. An InputError is
-    raised if there is no recording, if it contains no speech, or if a library is missing.
+    Args:
+        path: the recording.
+        spoken: its turns, such as `listening.turns` finds.
+        notices: what is known about them.
+        answerer: a trained model; without one, the turns have no predictions, unless they have
+            words and `shipped` allows the model of `mman_jax.recording.shipped`.
+        extraction: feature extraction of the model.
+
+    Raises:
+        InputError: the model reads nothing that the recording has.
     """
-    spoken, notices = listening.turns(path, words, recogniser, speakers, pause, longest, track)
     notes = [f"{notice[0].upper()}{notice[1:]}." for notice in notices]
     times = [(round(turn.start, 2), round(turn.end, 2)) for turn in spoken]
     sounds = np.stack([prosody.statistics(turn.samples) for turn in spoken])
-    descriptions = description.describe_voices(
-        sounds, [turn.speaker for turn in spoken] if speakers else None
-    )
+    names = [turn.speaker for turn in spoken]
+    descriptions = description.describe_voices(sounds, names if any(names) else None)
     pictures = _has_pictures(path)
     if pictures:
         try:

@@ -76,7 +76,10 @@ CASES = [
     (f"{LISTEN} --microphone --transcript=w.csv", "--transcript: given with --microphone"),
     ("look --input=IN/noise.mp4 --output=OUT/a.html", "cannot be decoded"),
     ("look --input=IN/page.html", "the recording itself"),
-    ("look --input=IN/noise.mp4 --labels=IN/labels.csv", "labels.csv: sad 1; expected 4 labelled"),
+    (
+        "look --input=IN/noise.mp4 --labels=IN/labels.csv",
+        "labels.csv: conversation a, ",
+    ),
     ("look --input=IN/b.mp4 --labels=IN/labels.csv", "b.mp4: no such file"),
     ("look --input=IN --labels=x.csv", "--labels: given for a folder"),
     ("look --input=a.wav --labels=x.csv --checkpoint=OUT/run", "--labels: given with --checkpoint"),

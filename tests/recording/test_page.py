@@ -11,7 +11,7 @@ from scipy.io import wavfile
 from mman_jax.errors import InputError
 from mman_jax.features import manifest
 from mman_jax.features.text import subtitles
-from mman_jax.recording import page
+from mman_jax.recording import labels, page
 from mman_jax.recording.turns import Turn, Turns
 from mman_jax.service import web
 from mman_jax.service.audio import AudioInput
@@ -28,6 +28,7 @@ TURNS = [
     Turn(0.5, 1.25, SAID, ["much louder", "higher"], ANSWER),
     Turn(2.0, 3.0, "", [], ANSWER | {"label": "happy", "unfamiliar": True}, speaker="speaker 2"),
 ]
+LABELS = ("sad", "happy", "")
 FOUND = Turns(
     TURNS, np.zeros((2, 88), np.float32), ["Faces were not measured: <why>."], [0, 50, 100]
 )
@@ -94,6 +95,7 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, run, record
     assert [turn["label"] for turn in saved["turns"]] == ["", "happy"]
     (recording.parent / "a.srt").write_text(run("return subtitles()"))
     read = subtitles.read(recording.parent / "a.srt")
+    assert read[0].words.endswith(" [sad]")  # a prediction
     assert read[1] == (2.0, 3.0, "speaker 2: (happy)")
     document = ElementTree.fromstring(run("return elan()"))
     values = [value.text for value in document.iter("ANNOTATION_VALUE")]
@@ -106,6 +108,27 @@ def test_the_timeline_follows_and_labels_are_saved_as_clips(browser, run, record
     assert run(f"return rows.map((row) => {{ {hidden} }})") == [[True, ""], [False, "happy"]]
     assert run("return about.textContent.endsWith('<why>.')")
     assert browser.get_log("browser") == []
+
+
+def test_saved_turns_are_read_again(browser, run, recording):  # noqa: F811
+    talk = [
+        Turn(
+            i + 0.25, i + 1.0, f"word {i}", [], ANSWER, ["sad", "happy", ""][i % 3], "Ann" * (i % 2)
+        )
+        for i in range(6)
+    ]
+    found = Turns(talk, np.zeros((6, 88), np.float32), [])
+    (recording.parent / "p.html").write_text(page.render(recording, found, ["happy", "sad"]))
+    browser.get((recording.parent / "p.html").as_uri())
+    for suffix, made in (("csv", "table"), ("json", "json"), ("srt", "subtitles"), ("eaf", "elan")):
+        path = recording.parent / f"saved.{suffix}"
+        path.write_text(run(f"return {made}()"), newline="")
+        saved = labels.read(path, recording)
+        assert [(t.start, t.end, t.label) for t in saved] == [
+            (t.start, t.end, t.label) for t in talk
+        ]
+        if suffix != "srt":  # there the speaker is a part of the words
+            assert [(t.words, t.speaker) for t in saved] == [(t.words, t.speaker) for t in talk]
 
 
 def test_turns_are_split_joined_and_moved(browser, run, recording):  # noqa: F811
