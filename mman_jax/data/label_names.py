@@ -24,23 +24,9 @@ _SYNONYMS = {
     "frustration": "frustrated",
 }  # fmt: skip
 _PLACE = "data.label_map"
-_MISSING = frozenset(
-    (
-        "#N/A",
-        "#NA",
-        "-NaN",
-        "-nan",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    )
-)
+_MISSING = frozenset({
+    "#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+})  # fmt: skip
 """Texts that say that a value is missing, as pandas reads them."""
 
 

@@ -66,7 +66,8 @@ def _conversations(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[str]
         copied[part].add(conversation)
     many = any(len(copied[part]) > SHARE * len(members) for part, members in parts.items())
     for (first, first_part), (second, part) in pairs:
-        if many or _different(corpus, range(*bounds[second : second + 2])) >= LONG:
+        rows = range(*bounds[second : second + 2])
+        if many or len({_outline(corpus, slice(row, row + 1)) for row in rows}) >= LONG:
             place = f"{corpus.source or 'corpus'}: conversation {names[second]} ({part})"
             found = f"the same features as conversation {names[first]} ({first_part})"
             raise InputError(place, found, "each conversation in one part of the split")
@@ -97,16 +98,6 @@ def _copies(corpus: Corpus, parts: Mapping[str, np.ndarray]) -> list[tuple[_Memb
             if digest and first[1] != part:
                 pairs.append((first, (conversation, part)))
     return pairs
-
-
-def _different(corpus: Corpus, rows: range) -> int:
-    """Returns the number of different utterances in rows, at most `LONG`."""
-    seen: set[bytes] = set()
-    for row in rows:
-        seen.add(_outline(corpus, slice(row, row + 1)))
-        if len(seen) == LONG:
-            break
-    return len(seen)
 
 
 def _outline(corpus: Corpus, span: slice) -> bytes:

@@ -32,11 +32,11 @@ def names(corpus: Corpus, utterances: slice) -> list[str]:
 def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
     """Returns the utterances of each known speaker in some conversations, [N] bool."""
     every, within = np.array(names(corpus, slice(None))), corpus.is_of(conversations)
-    found = {name: within & (every == name) for name in sorted({*every[within]} - {""})}
-    if not found:
+    utterances = {name: within & (every == name) for name in sorted({*every[within]} - {""})}
+    if not utterances:
         place = f"{corpus.source or 'corpus'}: speakers"
         raise InputError(place, "unknown", "speakers, by which features are scaled")
-    return found
+    return utterances
 
 
 def begin_places(places: int, axes: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
@@ -73,9 +73,9 @@ def take_places(
         [(0, True), (1, True), (0, False), (1, True), (0, True)]
     """
     called = np.array([_digest(name) for name in names])
-    found = state["speakers"] == called[:, None]
-    new = ~found.any(1)
-    place = np.where(new, state["turns"].argmin(1), found.argmax(1))
+    holds = state["speakers"] == called[:, None]
+    new = ~holds.any(1)
+    place = np.where(new, state["turns"].argmin(1), holds.argmax(1))
     after = {name: state[name].copy() for name in ("speakers", "turns")}
     rows = np.arange(len(called))
     after["speakers"][rows, place], after["turns"][rows, place] = called, state["turns"].max(1) + 1
@@ -97,11 +97,8 @@ def places_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the places of speakers, see `places`, of conversations that may overlap.
 
-    Args:
-        speakers: names of the speakers of all utterances.
-        starts: [B] int64, the first utterance of each conversation.
-        lengths: [B] int64, its number of utterances.
-        count: P.
+    Each of the B conversations is given by its first utterance and its number of utterances, both
+    [B] int64; `count` is P.
     """
     slots = np.zeros((len(starts), int(lengths.max(initial=0))), np.int32)
     new = np.zeros(slots.shape, bool)

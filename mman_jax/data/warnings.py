@@ -1,7 +1,5 @@
 """Warnings about a corpus and its split that are usable, but probably contain a mistake."""
 
-import dataclasses
-
 import numpy as np
 
 from mman_jax.data import scaling
@@ -52,7 +50,6 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
 
     Raises:
         InputError: A modality is missing in all training utterances.
-
     """
     sentences = []
     for modality, present in corpus.present.items():
@@ -71,39 +68,12 @@ def of_split(corpus: Corpus, split: Split) -> list[str]:
     return sentences
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class UnusualColumns:
-    """Unusual columns of one modality; `str` returns a warning.
+def of_columns(corpus: Corpus, fitted: scaling.Scaling, conversations: Indices) -> list[str]:
+    """Returns warnings about feature columns that are unusual in the training conversations.
 
-    Attributes:
-        modality: Name of the modality.
-        kind: `constant`, `nearly constant` or `enormous`, in the training conversations.
-        columns: Indices of the columns, int64, ascending.
-        size: D.
+    `fitted` is the scaling of the corpus by these conversations. At most a few features are reread.
     """
-
-    modality: str
-    kind: str
-    columns: np.ndarray
-    size: int
-
-    def __str__(self) -> str:
-        plural = len(self.columns) > 1
-        counted = f"{len(self.columns)} of {self.size} feature columns {'are' if plural else 'is'}"
-        first = ", ".join(map(str, self.columns[:_NAMED]))
-        first = f"column{'s' * plural} {first}" + ", ..." * (len(self.columns) > _NAMED)
-        sentence = f"modality {self.modality}: {counted} {self.kind} in training ({first})"
-        return f"{sentence}: {_CONSEQUENCES[self.kind][plural]}"
-
-
-def of_columns(
-    corpus: Corpus, fitted: scaling.Scaling, conversations: Indices
-) -> list[UnusualColumns]:
-    """Returns the unusual feature columns of each modality; rereads at most a few features.
-
-    `fitted` is the scaling of the corpus by these training conversations.
-    """
-    unusual = []
+    sentences = []
     for modality, array in corpus.features.items():
         mean = fitted.mean[modality].astype(np.float64)
         deviation = 1.0 / fitted.scale[modality].astype(np.float64)
@@ -117,9 +87,17 @@ def of_columns(
         nearly = ~constant & ((deviation < NEARLY * np.abs(mean)) | (deviation < TINY))
         enormous = (np.abs(mean) >= ENORMOUS) | (deviation >= ENORMOUS)
         kinds = {"constant": constant, "nearly constant": nearly, "enormous": enormous}
-        unusual += [
-            UnusualColumns(modality, kind, np.flatnonzero(columns), len(mean))
-            for kind, columns in kinds.items()
-            if columns.any()
-        ]
-    return unusual
+        for kind, unusual in kinds.items():
+            if unusual.any():
+                sentences.append(f"modality {modality}: {_describe(kind, unusual)}")
+    return sentences
+
+
+def _describe(kind: str, unusual: np.ndarray) -> str:
+    """Describes the columns [D] bool of a kind, and the consequence."""
+    columns = np.flatnonzero(unusual)
+    plural = len(columns) > 1
+    counted = f"{len(columns)} of {len(unusual)} feature columns {'are' if plural else 'is'}"
+    first = ", ".join(map(str, columns[:_NAMED])) + ", ..." * (len(columns) > _NAMED)
+    place = f"column{'s' * plural} {first}"
+    return f"{counted} {kind} in training ({place}): {_CONSEQUENCES[kind][plural]}"

@@ -16,13 +16,7 @@ CARD = "card"
 
 
 def to_bytes(several: Mapping[str, np.ndarray], card: Any, name: str = CARD) -> bytes:
-    """Returns the archive as bytes.
-
-    Args:
-        several: Arrays of numbers, bool or str, by keys other than the card's.
-        card: Any value that JSON can hold.
-        name: Key of the card.
-    """
+    """Returns an archive of arrays of numbers, bool or str, with the card under `name`."""
     file = io.BytesIO()
     members: dict[str, Any] = {name: np.array(json.dumps(card)), **several}
     np.savez(file, **members)
@@ -44,13 +38,7 @@ def write(
 def read(
     path: str | pathlib.Path, expected: str, name: str = CARD
 ) -> tuple[dict[str, np.ndarray], Any]:
-    """Reads the arrays by key, and the card.
-
-    Args:
-        path: Path of the archive.
-        expected: What should be there, for messages.
-        name: Key of the card.
-    """
+    """Reads the arrays by key, and the card; `expected` describes the file in messages."""
     check_regular(path, expected)
     loaded = arrays.read(path, expected)
     try:

@@ -22,11 +22,8 @@ def run(
     An item that kills its process fails with `DIED`. To find it, the items that were being
     processed when a process died are repeated one at a time.
 
-    Args:
-        work: a picklable function that returns the reason of a failure, or None.
-        items: arguments of `work`.
-        processes: number of processes; on a system that cannot start any (see `shortage`), the
-            work is done in this one.
+    `work` must be picklable, and returns the reason of a failure, or None. On a system that cannot
+    start processes (see `shortage`), it runs in this one.
     """
     if shortage():
         yield from ((item, work(item)) for item in items)
@@ -76,10 +73,7 @@ def spawn(
 ) -> ProcessPoolExecutor:
     """Starts processes that share no state with this one, and end with it even if it is killed.
 
-    Args:
-        processes: number of processes.
-        begin: a picklable function that each process calls first.
-        arguments: arguments of `begin`, which may include locks and queues.
+    Each process first calls `begin`, a picklable function; its arguments may be locks and queues.
     """
     # Forked processes would share the locks of XLA's and ffmpeg's threads.
     context = multiprocessing.get_context("spawn")

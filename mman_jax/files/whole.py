@@ -25,12 +25,7 @@ _KINDS = {
 def check_regular(path: str | pathlib.Path, expected: str) -> None:
     """Raises an InputError unless a path is a regular file: pipes block, and devices never end.
 
-    Args:
-        path: Path that a user named.
-        expected: Expected content, for the message.
-
-    Raises:
-        InputError: Nothing is there, or something other than a regular file.
+    `expected` describes the content in messages.
     """
     if not regular_file(pathlib.Path(path), f"a regular file: {expected}"):
         raise InputError(path, "no such file", expected)
@@ -53,11 +48,7 @@ def regular_file(path: pathlib.Path, expected: str = "the path of a file") -> bo
 
 
 def check_new(folder: pathlib.Path) -> None:
-    """Raises an InputError unless a folder is empty or missing.
-
-    Raises:
-        InputError: The folder contains something, is a file, or cannot be read.
-    """
+    """Raises an InputError unless a folder is empty or missing."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(folder, "it exists and is not an empty folder", "a new folder")
@@ -76,13 +67,8 @@ def writing(
 
     The content goes to a temporary file in the same folder, which replaces the target at the end.
     If the body raises, the temporary file is removed and the old file stays. Several processes may
-    write one path at the same time: the last one to finish wins.
-
-    Args:
-        path: Path of the file.
-        expected: Expectation in messages.
-        place: Place of errors; by default the path.
-        make_folder: Whether a missing folder is created.
+    write one path at the same time: the last one to finish wins. `expected` and `place` (by default
+    the path) are those of messages.
 
     Raises:
         InputError: The file cannot be written, or the path exists and is not a regular file.

@@ -179,7 +179,7 @@ def prepare_trial(config: ConfigDict) -> Trial:
     train = parts.layouts["train"].conversations
     unusual = warnings.of_columns(cells.corpus, parts.scaling, train)
     notices = [*corpus.source_notes, parts.split.how, *cells.notices()]
-    notices += [*data_notices, *map(str, unusual), *parts.split.notices]
+    notices += [*data_notices, *unusual, *parts.split.notices]
     notices += [*warnings.of_split(corpus, parts.split)]
     notices += [x for task in tasks for x in task.check_split(corpus, parts.split)]
     if config.data.folds:

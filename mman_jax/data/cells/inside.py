@@ -61,13 +61,7 @@ class Words(Cells):
     ) -> Self:
         """Creates cells from the words of all utterances, and aligns every modality to them.
 
-        Args:
-            corpus: Corpus with sequences.
-            modalities: Names in order; empty: all with a sequence.
-            subword: Whether to add the frames inside the words (see `views.subword`).
-            pivot: Modality whose cells are the words; if empty, `text`, or the first one.
-            most: Maximum number of words of an utterance; the last ones are kept.
-            **options: Not used.
+        The arguments are those of `Cells.make`; without a pivot, it is `text`, or the first one.
 
         Raises:
             InputError: The corpus has no sequences, the pivot is unknown, a modality has no

@@ -229,10 +229,8 @@ def ceiling(
 ) -> float:
     """Computes the best expected accuracy of any causal model, given the features.
 
-    The most probable emotion is the best prediction, and its probability is the expected accuracy.
-    Labels are not used: a model may exceed the ceiling on a finite test set within sampling error.
-
-    The arguments are those of `posterior`; `conversations` are indices, or bool [V].
+    The arguments are those of `posterior`; `conversations` are indices, or bool [V]. Labels are not
+    used: a model may exceed the ceiling on a finite test set within sampling error.
     """
     return expected(posterior(process, corpus, evidence), corpus, conversations)
 
