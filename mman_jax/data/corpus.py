@@ -15,7 +15,6 @@ from mman_jax.data.fields import (
     MODALITY,
     NAME,
     UTTERANCES,
-    Kind,
     declared,
     optional,
 )
@@ -27,8 +26,6 @@ UNKNOWN = "unknown"
 
 Indices = Several[int] | np.ndarray
 """Indices of conversations."""
-
-_CHUNK = 8192  # utterances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,8 +204,8 @@ class Corpus:
         def add(part: Any, key: str, array: np.ndarray) -> None:
             for digest in (whole, part):
                 digest.update(f"{key} {array.dtype.str} {array.shape}".encode())
-            for start in range(0, len(array), _CHUNK):
-                chunk = np.ascontiguousarray(array[start : start + _CHUNK]).data
+            for rows in validation.row_chunks(array):
+                chunk = np.ascontiguousarray(array[rows]).data
                 whole.update(chunk)
                 part.update(chunk)
 
@@ -230,11 +227,12 @@ class Corpus:
         """Returns a corpus of one or more conversations, in this order, without sequences."""
         chosen = np.asarray(conversations, np.int64)
         index = {UTTERANCES: self.utterances_of(chosen), CONVERSATIONS: chosen}
-
-        def select(kind: Kind, values: Any) -> Any:
-            return fields.taken(values, index[kind.axis]) if kind.axis else values
-
-        selected = fields.mapped(self, select, without=["sequences"])
+        selected: dict[str, Any] = {}
+        for name, kind in fields.kinds(self).items():
+            if kind.axis and name != "sequences":
+                rows = index[kind.axis]
+                values = {k: fields.taken(x, rows) for k, x in fields.entries(self, name, kind)}
+                selected[name] = values if kind.by else values.get("")
         return dataclasses.replace(self, **selected, sequences={})
 
     def select_modalities(self, names: Several[str]) -> "Corpus":

@@ -5,7 +5,7 @@ uses these declarations, so that a new field needs only one line in `Corpus`.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -96,21 +96,6 @@ def entries(owner: Any, name: str, kind: Kind) -> Iterator[tuple[str, Any]]:
         yield from value.items()
     elif value is not None:
         yield "", value
-
-
-def mapped(
-    owner: Any, function: Callable[[Kind, Any], Any], without: Collection[str] = ()
-) -> dict[str, Any]:
-    """Applies a function to the kind and the value (array or tuple) of every declared field.
-
-    Returns values of fields by name, for `dataclasses.replace`, except of fields in `without`.
-    """
-    values: dict[str, Any] = {}
-    for name, kind in kinds(owner).items():
-        if name not in without:
-            replaced = {key: function(kind, x) for key, x in entries(owner, name, kind)}
-            values[name] = replaced if kind.by else replaced.get("")
-    return values
 
 
 def taken(values: Any, index: Any) -> Any:

@@ -28,19 +28,17 @@ _Member = tuple[int, str]  # a conversation and its part
 def check(
     corpus: Corpus, parts: Mapping[str, np.ndarray], keys: Keys | None = None
 ) -> tuple[str, ...]:
-    """Checks whether conversations or utterances are in two parts.
+    """Checks whether conversations or utterances are in two of the (disjoint) parts.
 
-    Conversations with bitwise equal features are an error if that cannot be a coincidence: a
-    conversation of `LONG` different utterances, or more than `SHARE` of a part. Fewer and shorter
-    ones are reported, since two real dialogues may consist of the same few words. Test utterances
-    that are also in training or validation are reported with their share of the test part if they
+    Conversations with bitwise equal features and sequences are an error if that cannot be a
+    coincidence: `LONG` different utterances, or more than `SHARE` of a part. Other ones are
+    reported, since two real dialogues may consist of the same few words. Test utterances that are
+    also in training or validation are reported with their share of the test part if their features
     are equal bitwise, after rounding to float16 or three decimals, or in all modalities but one.
-    Features that are all zero are ignored. Features are read in chunks, and digests are stored.
+    Features that are all zero are ignored.
 
-    Conversations are compared by features and sequences, utterances by features only.
-
-    The parts are disjoint. `keys` are the result of the function `keys`, to reuse it for several
-    splits. Returns notices to the user.
+    `keys` is the result of the function `keys`, for checks of several splits. Returns notices to
+    the user.
 
     Raises:
         InputError: Two conversations are equal; the message names their parts.

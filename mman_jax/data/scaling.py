@@ -160,8 +160,9 @@ class Scaling:
                 scaled = np.empty((len(values), self.sizes[modality]), np.float32)
                 names = speakers.names(corpus, slice(first, first + len(values)))
                 for i, name in enumerate(names):
-                    there = {modality: present[first + i : first + i + 1]}
-                    state, turn = self.step(state, [name], {modality: values[i : i + 1]}, there)
+                    turn_present = {modality: present[first + i : first + i + 1]}
+                    turn = {modality: values[i : i + 1]}
+                    state, turn = self.step(state, [name], turn, turn_present)
                     scaled[i] = turn[modality][0]
                 return scaled
 
@@ -179,10 +180,10 @@ class Scaling:
             which[utterances] = len(means)
             means.append(mean)
             scales.append(scale)
-        every = np.stack(means), np.stack(scales)
+        statistics = np.stack(means), np.stack(scales)
 
         def of_speaker(values: np.ndarray, first: int) -> np.ndarray:
-            mean, scale = (x[which[first : first + len(values)]] for x in every)
+            mean, scale = (x[which[first : first + len(values)]] for x in statistics)
             return self.apply({modality: values}, {modality: (mean, scale)})[modality]
 
         return of_speaker

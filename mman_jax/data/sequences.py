@@ -10,8 +10,6 @@ from mman_jax.data import validation
 from mman_jax.errors import InputError, nearest
 from mman_jax.files.arrays import Growing
 
-_CHUNK_VALUES = 1 << 20
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sequence:
@@ -144,9 +142,8 @@ def gathered(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if np.array_equal(rows, np.arange(len(values))):
         return values
     grown = Growing(values.shape[1])
-    step = max(1, _CHUNK_VALUES // grown.width)
-    for start in range(0, len(rows), step):
-        chosen = rows[start : start + step]
+    for part in validation.row_chunks(values, stop=len(rows)):
+        chosen = rows[part]
         block = np.zeros((len(chosen), grown.width), np.float32)
         block[chosen >= 0] = values[chosen[chosen >= 0]]
         grown.append(block)

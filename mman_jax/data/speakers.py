@@ -31,8 +31,8 @@ def names(corpus: Corpus, utterances: slice) -> list[str]:
 
 def known(corpus: Corpus, conversations: Indices) -> dict[str, np.ndarray]:
     """Returns the utterances of each known speaker in some conversations, [N] bool."""
-    every, within = np.array(names(corpus, slice(None))), corpus.is_of(conversations)
-    utterances = {name: within & (every == name) for name in sorted({*every[within]} - {""})}
+    speakers, within = np.array(names(corpus, slice(None))), corpus.is_of(conversations)
+    utterances = {name: within & (speakers == name) for name in sorted({*speakers[within]} - {""})}
     if not utterances:
         place = f"{corpus.source or 'corpus'}: speakers"
         raise InputError(place, "unknown", "speakers, by which features are scaled")
@@ -72,13 +72,13 @@ def take_places(
         >>> taken
         [(0, True), (1, True), (0, False), (1, True), (0, True)]
     """
-    called = np.array([_digest(name) for name in names])
-    holds = state["speakers"] == called[:, None]
+    digests = np.array([_digest(name) for name in names])
+    holds = state["speakers"] == digests[:, None]
     new = ~holds.any(1)
     place = np.where(new, state["turns"].argmin(1), holds.argmax(1))
     after = {name: state[name].copy() for name in ("speakers", "turns")}
-    rows = np.arange(len(called))
-    after["speakers"][rows, place], after["turns"][rows, place] = called, state["turns"].max(1) + 1
+    rows = np.arange(len(digests))
+    after["speakers"][rows, place], after["turns"][rows, place] = digests, state["turns"].max(1) + 1
     return after, place, new
 
 
@@ -88,8 +88,8 @@ def places(corpus: Corpus, conversations: Indices, count: int) -> tuple[np.ndarr
     These are int32 and bool, for the utterances of the conversations in order; `count` is P.
     """
     chosen = np.asarray(conversations, int)
-    every, starts = names(corpus, slice(None)), corpus.offsets[chosen]
-    return places_of(every, starts, corpus.lengths[chosen], count)
+    speakers, starts = names(corpus, slice(None)), corpus.offsets[chosen]
+    return places_of(speakers, starts, corpus.lengths[chosen], count)
 
 
 def places_of(
@@ -104,12 +104,12 @@ def places_of(
     new = np.zeros(slots.shape, bool)
     state = begin_places(count, (len(starts),))
     for turn in range(slots.shape[1]):
-        going = np.flatnonzero(turn < lengths)
-        called = [speakers[i] for i in starts[going] + turn]
-        before = {name: values[going] for name, values in state.items()}
-        after, slots[going, turn], new[going, turn] = take_places(before, called)
+        active = np.flatnonzero(turn < lengths)
+        current = [speakers[i] for i in starts[active] + turn]
+        before = {name: values[active] for name, values in state.items()}
+        after, slots[active, turn], new[active, turn] = take_places(before, current)
         for name, values in after.items():
-            state[name][going] = values
+            state[name][active] = values
     spoken = np.arange(slots.shape[1]) < lengths[:, None]
     return slots[spoken], new[spoken]
 
@@ -155,9 +155,9 @@ def step(
         count, mean, squares = past
         shrunk = np.sqrt((squares + turns) / (count + turns))
         statistics[modality] = mean * count / (count + turns), shrunk
-        there = present[modality][:, None]
-        difference = np.where(there, rows - mean, 0)
-        count = count + there
+        counted = present[modality][:, None]
+        difference = np.where(counted, rows - mean, 0)
+        count = count + counted
         step = difference / np.maximum(count, 1)
         squares = squares + difference * (difference - step)
         for key, moment in zip(keys, (count, mean + step, squares), strict=True):

@@ -11,8 +11,8 @@ import numpy as np
 from mman_jax.data.fields import CONVERSATIONS, MODALITY, UTTERANCES, Kind, columns, entries, kinds
 from mman_jax.errors import InputError, nearest
 
-TOLD = ("speaker", "session")
-"""Names that `groups` may not have, because the corpus has fields for them."""
+RESERVED = ("speaker", "session")
+"""Traits that `groups` may not contain, because the corpus has fields for them."""
 
 SPLIT_NAMES = ("train", "valid", "test")
 
@@ -49,7 +49,7 @@ def check_facts(corpus: Any) -> None:
         _refuse_entry(corpus, array, np.isinf(array), where, "a number, or NaN: context only")
     for name in corpus.groups:
         field = columns(corpus).get(name)
-        if field and (name in TOLD or getattr(corpus, field) is not None):
+        if field and (name in RESERVED or getattr(corpus, field) is not None):
             found, expected = "the name of a field of the corpus", f"{field}, or another name"
             raise InputError(f"{place}: groups/{name}", found, expected)
     for label, array in corpus.votes.items():

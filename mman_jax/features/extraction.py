@@ -17,7 +17,7 @@ from mman_jax.features.manifest import Utterance
 from mman_jax.features.settings import Settings
 from mman_jax.features.text.readers import TimedWords
 from mman_jax.features.visual import resnet3d, windows
-from mman_jax.files import arrays, carded
+from mman_jax.files import arrays
 from mman_jax.files.whole import check_regular
 
 _WEIGHTS = ("params/", "batch_stats/")
@@ -107,12 +107,12 @@ class Extraction:
             for modality, fitted in self.fitted.items()
             for name, array in fitted.items()
         }
-        carded.write(path, flat, self.settings.to_json(), _CARD, make_folder=False)
+        arrays.write_carded(path, flat, self.settings.to_json(), _CARD, make_folder=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Extraction":
         """Reads a file that `save` wrote."""
-        flat, card = carded.read(path, _EXTRACTED, _CARD)
+        flat, card = arrays.read_carded(path, _EXTRACTED, _CARD)
         try:
             settings = Settings.from_json(card)
         except (LookupError, RecursionError, TypeError, ValueError) as error:

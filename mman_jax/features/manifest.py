@@ -13,7 +13,7 @@ import numpy as np
 from mman_jax.data import fields
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.readers import csv_tables, table
-from mman_jax.data.validation import SPLIT_NAMES, TOLD, check_key, is_line
+from mman_jax.data.validation import RESERVED, SPLIT_NAMES, check_key, is_line
 from mman_jax.errors import InputError, nearest
 from mman_jax.features import media
 from mman_jax.files.whole import check_regular
@@ -152,7 +152,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         if column.startswith(GROUPS):
             place, name = f"{path}: column {column!r:.60}", column.removeprefix(GROUPS)
             check_key(name, place)
-            if name in TOLD:
+            if name in RESERVED:
                 found = "the name of another column of the manifest"
                 raise InputError(place, found, f"{name}, or another name")
     for column in REQUIRED:

@@ -120,8 +120,8 @@ def chunks(member: Member) -> Iterator[bytes]:
 
 def _check_entry(place: str, info: zipfile.ZipInfo) -> None:
     parts = PurePosixPath(info.filename).parts
-    climbs = ".." in parts or info.filename.startswith("/") or "\\" in info.filename
-    if climbs or ":" in info.filename:
+    leaves = ".." in parts or info.filename.startswith("/") or "\\" in info.filename
+    if leaves or ":" in info.filename:
         raise InputError(place, "a path that leaves the archive", "names of arrays")
     if info.orig_filename != info.filename or not info.filename.isprintable() or not parts:
         raise InputError(place, "an unusable name", "names of arrays")

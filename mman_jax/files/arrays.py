@@ -1,12 +1,14 @@
-"""Arrays in files: untrusted .npz and .npy read with checks, and arrays larger than memory."""
+"""Arrays in files: checked reading of .npz and .npy, arrays with a card, and arrays on disk."""
 
 import dataclasses
 import io
+import json
 import math
 import sys
 import tempfile
 import warnings
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,10 @@ import numpy as np
 
 from mman_jax.errors import InputError, reading
 from mman_jax.files import archive
-from mman_jax.files.whole import check_regular
+from mman_jax.files.whole import check_regular, writing
+
+CARD = "card"
+"""Default key of the card: a value as JSON that describes the arrays of an archive."""
 
 OBJECTS = "it holds Python objects in an array, which this reader does not load"
 
@@ -170,6 +175,39 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
     with reading(path, expected), Path(path).open("rb") as file:
         members = archive.members(Path(path), file)
         return {key: load(f"{path}: {key}", member) for key, member in members.items()}
+
+
+def pack_carded(several: Mapping[str, np.ndarray], card: Any, name: str = CARD) -> bytes:
+    """Returns an archive of arrays of numbers, bool or str, with the card under `name`."""
+    file = io.BytesIO()
+    members: dict[str, Any] = {name: np.array(json.dumps(card)), **several}
+    np.savez(file, **members)
+    return file.getvalue()
+
+
+def write_carded(
+    path: Path,
+    several: Mapping[str, np.ndarray],
+    card: Any,
+    name: str = CARD,
+    make_folder: bool = True,
+) -> None:
+    """Writes the archive of `pack_carded` atomically."""
+    with writing(path, make_folder=make_folder) as file:
+        file.write(pack_carded(several, card, name))
+
+
+def read_carded(
+    path: str | Path, expected: str, name: str = CARD
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Reads the arrays by key, and the card; `expected` describes the file in messages."""
+    check_regular(path, expected)
+    loaded = read(path, expected)
+    try:
+        card = json.loads(str(loaded.pop(name)))
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(path, f"no {name} ({error!r:.200})", expected) from error
+    return loaded, card
 
 
 def read_npy(path: str | Path) -> OnDisk | np.ndarray:

@@ -25,8 +25,8 @@ def alone(
 
     Args:
         path: Folder or file that the body writes.
-        inside: Whether the lock lies in the folder rather than next to it.
-        first: False for all processes of a distributed run but the first, which need no lock.
+        inside: Whether the lock is a file in the folder, instead of next to it.
+        first: False for processes of a distributed run that need no lock: all but the first.
         patience: Seconds to wait for another process to end.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from mman_jax.data import speakers
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
-from mman_jax.files import carded
+from mman_jax.files.arrays import pack_carded, read_carded
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import BaseSystem
@@ -291,7 +291,7 @@ def pack_states(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ())
         for i, leaves in enumerate(zip(*by_conversation, strict=True))
     }
     card = {"model": owner, "conversations": list(states), "gone": list(gone)}
-    return carded.to_bytes(stacked, card)
+    return pack_carded(stacked, card)
 
 
 def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str, Any], list[str]]:
@@ -305,7 +305,7 @@ def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str
         InputError: the file is of another kind or damaged, or its states are of another model.
     """
     expected = "states that were saved with this model"
-    file, card = carded.read(path, expected)
+    file, card = read_carded(path, expected)
     try:
         names, written_by = [str(name) for name in card["conversations"]], card["model"]
         gone = [str(name) for name in card["gone"]]

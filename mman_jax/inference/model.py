@@ -18,7 +18,8 @@ from mman_jax.data.scaling import Scaling
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
 from mman_jax.evaluation.modalities import attention_weights
-from mman_jax.files import carded, hub, tensors
+from mman_jax.files import hub, tensors
+from mman_jax.files.arrays import read_carded, write_carded
 from mman_jax.files.whole import read_json, write_whole
 from mman_jax.inference import stored
 from mman_jax.inference.familiarity import Familiarity
@@ -82,7 +83,7 @@ class Model:
         flat, card = self._stored()
         arrays = {f"{i:04d}": x for i, x in enumerate(flat.values())}
         card = {"paths": [list(path) for path in flat], **card}
-        carded.write(pathlib.Path(directory) / _FILE, arrays, card)
+        write_carded(pathlib.Path(directory) / _FILE, arrays, card)
 
     def save_pretrained(self, directory: str | pathlib.Path) -> None:
         """Writes a folder in the form of the hub: `model.safetensors` and `config.json`."""
@@ -161,7 +162,7 @@ class Model:
         directory = pathlib.Path(directory)
         if not (directory / _FILE).exists():
             raise InputError(directory, "no trained model", "the model folder of a finished run")
-        numbered, card = carded.read(directory / _FILE, "a trained model")
+        numbered, card = read_carded(directory / _FILE, "a trained model")
         return cls._checked(directory, numbered, card, systems)
 
     @classmethod

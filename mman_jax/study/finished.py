@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mman_jax.data.validation import TOLD
+from mman_jax.data.validation import RESERVED
 from mman_jax.errors import InputError, nearest
 from mman_jax.evaluation.groups import PREFIX
 from mman_jax.files.whole import read_json
@@ -59,7 +59,9 @@ class Run:
 
         def groups(name: str) -> dict[str, dict[str, float]]:
             answers, utterances = self.tasks[name]
-            public = {k for k in utterances if k.startswith(PREFIX)} - {PREFIX + k for k in TOLD}
+            public = {k for k in utterances if k.startswith(PREFIX)} - {
+                PREFIX + k for k in RESERVED
+            }
             if not public:
                 return {}
             of_each = from_results(tasks[name], name).score_each(answers, utterances["label"])

@@ -9,7 +9,7 @@ import numpy as np
 from mman_jax.data.cells import KINDS
 from mman_jax.data.corpus import Corpus
 from mman_jax.data.parts import Parts
-from mman_jax.data.validation import TOLD
+from mman_jax.data.validation import RESERVED
 from mman_jax.evaluation import groups, paired, significance
 from mman_jax.evaluation.groups import PREFIX
 from mman_jax.systems.base import BaseSystem, owner
@@ -269,7 +269,7 @@ def anonymous(scores: Mapping[str, Any]) -> dict[str, Any]:
     Reports may be published, and these names can identify people.
     """
     columns = dict(scores)
-    for column in TOLD:
+    for column in RESERVED:
         if column not in scores:
             continue
         scored = scores[column]

@@ -14,7 +14,7 @@ from mman_jax.features.text.readers import TimedWords
 from mman_jax.features.text.transcripts import CnnText, TfIdfText
 from mman_jax.features.visual import resnet3d
 from mman_jax.features.visual.windows import ResNetWindows
-from mman_jax.files import carded
+from mman_jax.files.arrays import read_carded, write_carded
 
 VISUAL = ResNetWindows(frames=4, windows=2, size=16, width=2, epochs=1)
 SETTINGS = {
@@ -117,9 +117,9 @@ def test_reductions_of_an_earlier_version_are_applied(tmp_path):
     mean, scale, centre = random.normal(size=20), random.uniform(1, 2, 20), random.normal(size=20)
     arrays = {"mean": mean, "scale": scale, "centre": centre, "components": directions}
     Extraction(SETTINGS["speech"], {"speech": arrays}).save(tmp_path / "x.npz")
-    flat, card = carded.read(tmp_path / "x.npz", "", "settings")
+    flat, card = read_carded(tmp_path / "x.npz", "", "settings")
     card["speech"]["components"] = 3
-    carded.write(tmp_path / "x.npz", flat, card, "settings")
+    write_carded(tmp_path / "x.npz", flat, card, "settings")
     loaded, values = Extraction.load(tmp_path / "x.npz"), measured("speech", 4)
     assert loaded.fitted_modalities == ["speech"]
     expected = (np.clip((np.stack(values) - mean) * scale, -20, 20) - centre) @ directions

@@ -12,7 +12,7 @@ from mman_jax.data.readers import npz
 from mman_jax.files import archive
 from tests.data.readers.public_folders import npy
 from tests.data.small import arrays, header, refuses
-from tests.robustness import guard, openers
+from tests.robustness import guard
 
 MEMORY = 300 << 20  # above what the watched process holds without a case
 
@@ -126,17 +126,6 @@ REFUSED = {
     "a header that warns": (lambda: labels(header("(6,)").replace(b"'<f4'", b"'\\\\d'")), []),
     "many members": (lambda: [Entry(str(i)) for i in range(10_001)], ["10001 members"]),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def guarded():
-    with guard.Guard(openers.corpus, "case.npz", 5.0) as watched:
-        yield watched
-
-
-@pytest.fixture(scope="module")
-def baseline(guarded):
-    return guarded.check({"case.npz": b"x"}).memory
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mman_jax.files import arrays, carded
+from mman_jax.files import arrays
 from mman_jax.files.arrays import Growing, OnDisk
 from tests.data.small import header, refuses
 
@@ -99,19 +99,19 @@ def test_files_that_are_no_arrays(tmp_path, content, problem):
 def test_arrays_with_a_card(tmp_path):
     path = tmp_path / "new" / "x.npz"
     several = {"a": np.arange(3), "b/c": np.array(["x", "y"]), "d": np.array([True])}
-    carded.write(path, several, {"n": 1}, "about")
+    arrays.write_carded(path, several, {"n": 1}, "about")
     with np.load(path, allow_pickle=False) as file:
         assert sorted(file) == ["a", "about", "b/c", "d"]
-    read, card = carded.read(path, "it", "about")
+    read, card = arrays.read_carded(path, "it", "about")
     assert card == {"n": 1}
     for name, array in several.items():
         np.testing.assert_array_equal(read[name], array)
     for content in ({"a": np.zeros(1)}, {"card": np.array("{")}):
         np.savez(tmp_path / "x.npz", **content)
-        refuses(lambda: carded.read(tmp_path / "x.npz", "it"), "x.npz: no card", "it")
-    refuses(lambda: carded.read(tmp_path / "none.npz", "it"), "no such file")
+        refuses(lambda: arrays.read_carded(tmp_path / "x.npz", "it"), "x.npz: no card", "it")
+    refuses(lambda: arrays.read_carded(tmp_path / "none.npz", "it"), "no such file")
     missing = tmp_path / "none" / "x.npz"
-    refuses(lambda: carded.write(missing, {}, {}, make_folder=False), "cannot be written")
+    refuses(lambda: arrays.write_carded(missing, {}, {}, make_folder=False), "cannot be written")
 
 
 def test_rows_on_disk(tmp_path):

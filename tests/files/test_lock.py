@@ -93,11 +93,11 @@ def test_without_a_lock_the_work_itself_fails(tmp_path):
         (tmp_path / "file" / "results.json").write_text("")
 
 
-@pytest.mark.parametrize("command", ["run", "paper"])
-def test_a_second_command_on_a_folder_is_refused_in_one_line(tmp_path, holder, command):
-    ended = run(f"experiments.{command}", f"--workdir={tmp_path}")
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(f"error: {tmp_path}: another process")
-    assert ended.stderr.count("\n") == 1
+def test_a_second_command_on_a_folder_is_refused_in_one_line(tmp_path, holder):
+    for command in ("run", "paper"):
+        ended = run(f"experiments.{command}", f"--workdir={tmp_path}")
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(f"error: {tmp_path}: another process")
+        assert ended.stderr.count("\n") == 1
     holder.communicate(b"")
     assert not list(tmp_path.iterdir())

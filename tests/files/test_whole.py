@@ -1,5 +1,6 @@
 """Atomic writes: several writers, full disks, and paths that are not files."""
 
+import codecs
 import concurrent.futures
 import os
 import pathlib
@@ -8,7 +9,7 @@ import stat
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.files.whole import regular_file, write_whole, writing
+from mman_jax.files.whole import decode, regular_file, write_whole, writing
 from tests.data.small import refuses
 
 
@@ -80,3 +81,25 @@ def test_paths_that_are_not_files_are_neither_replaced_nor_read(tmp_path):
     assert regular_file(tmp_path / "file")
     assert not regular_file(tmp_path / "none")
     assert not regular_file(tmp_path / "file" / "none")
+
+
+TEXT = "naïve \u2014 “it\u2019s 3 €…”, café\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings_of_european_texts(encoding):
+    assert decode(TEXT.encode(encoding)) == TEXT
+    assert decode(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")) == TEXT
+
+
+def test_windows_1252_that_was_taken_for_latin_1():
+    mistaken = TEXT.encode("cp1252").decode("latin-1")
+    assert mistaken != TEXT
+    assert decode(mistaken.encode()) == TEXT
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "shift_jis", "cp1251"])
+def test_other_encodings_are_not_guessed(encoding):
+    text = "привет мир" if encoding == "cp1251" else "感情的認識"
+    with pytest.raises(UnicodeDecodeError):
+        decode(text.encode(encoding))

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from mman_jax.errors import InputError
-from mman_jax.files import carded
+from mman_jax.files.arrays import read_carded, write_carded
 from mman_jax.inference.answerer import Answerer
 from mman_jax.inference.model import Model
 from tests.inference import trained
@@ -44,9 +44,9 @@ def test_a_temperature_is_kept_and_changes_no_label(tmp_path):
     np.testing.assert_allclose(after, powers / powers.sum(-1, keepdims=True), atol=1e-6)
     np.testing.assert_array_equal(after.argmax(-1), before.argmax(-1))
     # Temperatures that no run fits.
-    arrays, card = carded.read(tmp_path / "sure" / "model.npz", "a model")
+    arrays, card = read_carded(tmp_path / "sure" / "model.npz", "a model")
     for given, said in ((None, "None"), (0, "0.1 to 10"), ("1", "'1'"), (True, "True")):
-        carded.write(tmp_path / "other" / "model.npz", arrays, card | {"temperature": given})
+        write_carded(tmp_path / "other" / "model.npz", arrays, card | {"temperature": given})
         with pytest.raises(InputError, match=f"temperature: .*{said}"):
             Model.load(tmp_path / "other")
 

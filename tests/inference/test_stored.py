@@ -6,7 +6,7 @@ import pytest
 from flax import traverse_util
 
 from mman_jax.errors import InputError
-from mman_jax.files import carded
+from mman_jax.files.arrays import write_carded
 from mman_jax.inference import stored
 from mman_jax.inference.model import Model
 from tests.inference import trained
@@ -28,7 +28,7 @@ def write(folder, arrays, card):
     flat = traverse_util.flatten_dict(arrays)
     several = {f"{i:04d}": x for i, x in enumerate(flat.values())}
     paths = {"paths": [list(path) for path in flat]}
-    carded.write(folder / "model.npz", several, paths | card)
+    write_carded(folder / "model.npz", several, paths | card)
 
 
 def test_a_model_comes_back_as_it_was(tmp_path):

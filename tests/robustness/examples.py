@@ -20,11 +20,11 @@ from mman_jax.inference.answerer import Answerer, pack_states
 from mman_jax.inference.familiarity import Familiarity
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
-from mman_jax.tasks.metrics import METRICS
 from mman_jax.training import checkpoints as stored_checkpoints
 from tests import tiny
 from tests.data import small
 from tests.data.readers import public, public_folders
+from tests.report import fake
 from tests.robustness.mutations import Files, damage, damage_files
 
 DIMS = {"speech": 2, "text": 3}
@@ -92,24 +92,10 @@ def csd() -> list[Files]:
 
 def scores() -> dict:
     """The scores of a run, as `results.json` holds them."""
-    spread = {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6], "interval": [0.3, 0.7]}
-    part = {name: spread for name in METRICS}
-    part |= {"majority_accuracy": 0.5, "confusion": [[1, 0]] * 2}
-    part["calibration"] = {"before": 0.1, "after": 0.05, "temperature": 1.5}
-    part["per_class"] = [
-        dict.fromkeys(("precision", "recall", "f1"), spread) | {"support": 5} for _ in CLASSES
-    ]
-    head = {
-        "validation": part | {"loss": spread},
-        "test": part,
-        "test_oracle": {"accuracy": spread},
-        "best_epoch": [1, 2],
-    }
-    group = {"accuracy": spread, "unweighted_recall": spread}
-    group |= {"utterances": 3, "conversations": 2}
-    gap = {"first": "f", "second": "m", "difference": 0.1, "interval": [-0.1, 0.3]}
-    gender = {"groups": {"f": group, "m": group}, "gap": gap, "left_out": []}
-    head |= {"groups": {"gender": gender}}
+    head = fake.head(0.5, [[1, 0]] * 2, seeds=2) | {"groups": fake.groups(0.5, seeds=2)}
+    spread = head["test"]["accuracy"] | {"interval": [0.3, 0.7]}
+    head["test"]["accuracy"] = spread
+    del head["ensemble"]  # which has fewer scores than that of a run
     units = {"unit": "speakers", "count": 10}
     difference = {"accuracy": 0.0, "interval": [-0.1, 0.1]} | units
     parts = {name: head[name] for name in ("validation", "test")}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import threading
 import time
@@ -92,6 +93,10 @@ def shell(path):
     subprocess.run(["true"], check=True)
 
 
+def unpickle(path):
+    pickle.loads(b"cos\nsystem\n(X\x04\0\0\0truetR.")
+
+
 def warn(path):
     warnings.warn("something", stacklevel=1)
 
@@ -108,8 +113,8 @@ def misbehave(path):
 
 @pytest.fixture(scope="module")
 def guarded():
-    with guard.Guard(misbehave, "case", 0.5, MEMORY) as made:
-        yield made
+    with guard.Guard(misbehave, "case", 0.5, MEMORY) as watched:
+        yield watched
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,7 @@ def guarded():
         (write, guard.FAILURE, "to write"),
         (overwrite, guard.FAILURE, "to write"),
         (shell, guard.FAILURE, "subprocess.Popen"),
+        (unpickle, guard.FAILURE, "os.system"),
         (warn, guard.FAILURE, "a warning"),
     ],
 )

@@ -141,7 +141,7 @@ def _seconds(entry: dict[str, Any]) -> float | None:
 
 
 def _label_map(path: Path) -> dict[str, str]:
-    """Returns the label map in a list's folder or above; empty if there is none."""
+    """Returns the label map in a list's folder or above; empty without one."""
     for folder in list(path.parents)[:3]:
         file = folder / "label_map.json"
         if not file.is_file():

@@ -84,11 +84,11 @@ def read(folder: Path) -> Table:
     labels, others, copies = [], [], []
     corpora: set[str] = set()
     for path in sorted(_clips(folder)):
-        found = _match(path)
-        if found is None:
+        named = _match(path)
+        if named is None:
             others.append(path.name)
             continue
-        naming, match = found
+        naming, match = named
         corpora.add(naming.corpus)
         name, speaker = match["name"].replace("/", "_"), match["speaker"]
         if name in rows:
@@ -99,11 +99,11 @@ def read(folder: Path) -> Table:
         rows[name] = Row(name, name, speaker=speaker, gender=gender, clip=clip)
         labels.append(naming.labels[match["code"]])
     if len(corpora) != 1:
-        found_names = f"clips of {' and '.join(sorted(corpora))}"
+        found = f"clips of {' and '.join(sorted(corpora))}"
         if not corpora:
-            found_names = f"clips of other names (first {others[0]})"
+            found = f"clips of other names (first {others[0]})"
         known = ", ".join(naming.corpus for naming in _NAMINGS)
-        raise InputError(folder, found_names, f"clips named as in one of {known}; or a clips.csv")
+        raise InputError(folder, found, f"clips named as in one of {known}; or a clips.csv")
     notes = [
         f"{len(names)} clips with {which} (first {names[0]}): left out"
         for names, which in ((others, "other names"), (copies, "the name of another one"))

@@ -18,8 +18,7 @@ from mman_jax.data.readers import items
 from mman_jax.data.readers.table import Row, Table, labelled
 from mman_jax.data.validation import SPLIT_NAMES
 from mman_jax.errors import InputError, check_pointer, nearest, reading
-from mman_jax.files import texts
-from mman_jax.files.whole import write_whole
+from mman_jax.files.whole import decode, write_whole
 
 LAYOUT = "a CSV of utterances with columns of features"
 
@@ -47,7 +46,7 @@ def header(path: Path) -> list[str]:
             start = file.readline(_LONGEST)
             if start.startswith(_EXCEL):
                 start = file.readline(_LONGEST)
-            line = texts.decode(start + file.read(len(start) % 2 and start.startswith(_UTF16)))
+            line = decode(start + file.read(len(start) % 2 and start.startswith(_UTF16)))
         cells = next(csv.reader([line], strict=True, delimiter=_delimiter(line)), [])
         return [cell.strip() for cell in cells]
     except (OSError, ValueError, csv.Error):
@@ -79,7 +78,7 @@ def rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """
     with reading(path, "a CSV file in UTF-8", (OSError, ValueError, csv.Error)):
         check_pointer(path)
-        text = texts.decode(path.read_bytes())
+        text = decode(path.read_bytes())
         excel = text.startswith(_EXCEL.decode())
         file = io.StringIO(text.partition("\n")[2] if excel else text, newline="")
         delimiter = _delimiter(file.readline(_LONGEST))

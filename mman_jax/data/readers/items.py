@@ -173,8 +173,6 @@ def numbers(values: Any, place: str, count: int | None = None) -> np.ndarray:
         if wide.dtype.kind not in "fiubO":
             raise wrong
         wide = wide.astype(np.float64)
-    except InputError:
-        raise
     except (ValueError, TypeError, OverflowError):
         raise wrong from None
     if count is not None and (wide.size != count or wide.shape[:1] != (count,)):

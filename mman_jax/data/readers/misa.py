@@ -17,7 +17,7 @@ _EXPECTED = "((words, visual [T, D], acoustic [T, D], ...), label, segment)"
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle holds this layout."""
+    """Returns whether a pickle has this layout."""
     if not isinstance(loaded, list | tuple) or not loaded:
         return False
     first = loaded[0]

@@ -21,7 +21,7 @@ _RATERS = {"": "", "_T": "_text", "_A": "_audio", "_V": "_vision"}
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle holds this layout."""
+    """Returns whether a pickle has this layout."""
     return bool(padded.keys(loaded) & _KEYS)
 
 

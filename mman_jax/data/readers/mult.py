@@ -16,7 +16,7 @@ _LABELS = "labels [N, 1, 1] (a number), [N, 4, 2] (IEMOCAP), [N, 1, 7] (MOSEI) o
 
 
 def recognises(loaded: object) -> bool:
-    """Returns whether a pickle holds this layout."""
+    """Returns whether a pickle has this layout."""
     return bool(padded.keys(loaded))
 
 

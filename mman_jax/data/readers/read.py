@@ -63,7 +63,7 @@ _FOLDERS: tuple[
 
 _DURATION = "duration"
 
-_LOOKS = 1000  # files of an unreadable folder that are searched for a pointer
+_MOST_FILES = 1000  # of an unreadable folder, which are searched for pointers of Git LFS
 
 
 def read_corpus(
@@ -155,7 +155,7 @@ def _folder(path: Path, pool: pooling.How) -> Corpus | Table:
     try:
         return next(read(path, pool) for recognises, read in _FOLDERS if recognises(path))
     except InputError:
-        for file in itertools.islice(path.rglob("*"), _LOOKS):  # pointers have another content
+        for file in itertools.islice(path.rglob("*"), _MOST_FILES):  # pointers have another content
             check_pointer(file)
         raise
 

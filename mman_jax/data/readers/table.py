@@ -212,16 +212,16 @@ class Table:
         parts_of: dict[str, set[str]] = {}
         for row, part in zip(self.rows, parts or (), strict=False):
             parts_of.setdefault(row.conversation, set()).add(part)
-        torn = {name for name, several in parts_of.items() if len(several) > 1}
-        if not torn:
+        divided = {name for name, several in parts_of.items() if len(several) > 1}
+        if not divided:
             return list(self.rows)
         self.notes.append(
-            f"{len(torn)} conversations have utterances in several parts of the file's split: "
+            f"{len(divided)} conversations have utterances in several parts of the file's split: "
             "the utterances of each part form a separate conversation"
         )
         return [
             row._replace(conversation=f"{row.conversation}:{row.split}")
-            if row.conversation in torn
+            if row.conversation in divided
             else row
             for row in self.rows
         ]

@@ -224,19 +224,14 @@ def posterior(
     return filtered[inside]
 
 
-def ceiling(
-    process: Process, corpus: Corpus, conversations: np.ndarray, evidence: str = "all"
-) -> float:
-    """Computes the best expected accuracy of any causal model, given the features.
-
-    The arguments are those of `posterior`; `conversations` are indices, or bool [V]. Labels are not
-    used: a model may exceed the ceiling on a finite test set within sampling error.
-    """
-    return expected(posterior(process, corpus, evidence), corpus, conversations)
-
-
 def expected(shares: np.ndarray, corpus: Corpus, conversations: np.ndarray) -> float:
-    """Computes the expected accuracy of the most probable class [N, C] on conversations."""
+    """Computes the expected accuracy of the most probable class [N, C] on conversations.
+
+    With the posterior, it is the best expected accuracy of any model given the same evidence.
+    Labels are not used: a model may exceed it on a finite test set within sampling error.
+
+    `conversations` are indices, or bool [V].
+    """
     chosen = np.zeros(len(corpus.lengths), bool)
     chosen[conversations] = True
     return float(shares[np.repeat(chosen, corpus.lengths)].max(axis=-1).mean())
@@ -244,10 +239,10 @@ def expected(shares: np.ndarray, corpus: Corpus, conversations: np.ndarray) -> f
 
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
     """Returns the `ceiling` of all systems, and that of a late fusion."""
-    default = process()
+    evidence = {"ceiling": "all", "ceiling_late_fusion": "late"}
     return {
-        "ceiling": ceiling(default, corpus, conversations),
-        "ceiling_late_fusion": ceiling(default, corpus, conversations, "late"),
+        name: expected(posterior(process(), corpus, used), corpus, conversations)
+        for name, used in evidence.items()
     }
 
 

@@ -265,18 +265,6 @@ def posterior(process: WordProcess, corpus: Corpus, without: Collection[str] = (
     return likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
-def ceiling(
-    process: WordProcess, corpus: Corpus, conversations: np.ndarray, without: Collection[str] = ()
-) -> float:
-    """Computes the best expected accuracy of any system on conversations, given their cells.
-
-    Labels are not used: a system may exceed the ceiling on a finite test set by chance.
-
-    The arguments are those of `posterior`; `conversations` are indices, or bool [V].
-    """
-    return expected(posterior(process, corpus, without), corpus, conversations)
-
-
 def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
     """Returns the `ceiling`, those without single kinds of evidence, and that of means.
 
@@ -285,7 +273,7 @@ def bounds(corpus: Corpus, conversations: np.ndarray) -> dict[str, float]:
     without = {"": (), "_late_fusion": ("alignment", "shift"), "_means": KINDS}
     without |= {f"_without_{kind}": (kind,) for kind in KINDS}
     return {
-        f"ceiling{name}": ceiling(WordProcess(), corpus, conversations, kinds)
+        f"ceiling{name}": expected(posterior(WordProcess(), corpus, kinds), corpus, conversations)
         for name, kinds in without.items()
     }
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mman_jax.errors import InputError, reading
-from mman_jax.files import texts
-from mman_jax.files.whole import check_regular
+from mman_jax.files.whole import check_regular, decode
 
 _SUBTITLES = "subtitles (.srt or .vtt) in UTF-8 or UTF-16"
 _MOST_BYTES = 16 << 20
@@ -39,7 +38,7 @@ def read(path: Path) -> list[Words]:
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(path, f"more than {_MOST_BYTES} bytes", _SUBTITLES)
     with reading(path, _SUBTITLES, (OSError, ValueError)):
-        lines = texts.decode(path.read_bytes()).splitlines()
+        lines = decode(path.read_bytes()).splitlines()
     starts = [number for number in range(len(lines)) if _begins(lines, number)]
     subtitles: list[Words] = []
     before: list[str] = []

@@ -12,7 +12,7 @@ from tests.data.small import arrays, assert_equal, corpus, full, refuses
 IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(str.isprintable)
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=15, deadline=None)
 @hypothesis.given(data=st.data())
 def test_round_trip(tmp_path_factory, data):
     lengths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))

@@ -24,7 +24,7 @@ def test_flipped_bytes_are_noticed(tmp_path):
     path = tmp_path / "c.npz"
     npz.write(full(), path)
     complete = path.read_bytes()
-    for position in range(0, len(complete), 7):
+    for position in range(0, len(complete), 17):
         damaged = bytearray(complete)
         damaged[position] ^= 0x10
         path.write_bytes(damaged)

@@ -1,6 +1,5 @@
 import os
 
-import numpy as np
 import pytest
 
 from mman_jax.data.readers import npz
@@ -10,7 +9,6 @@ from tests.data.readers import public, public_folders
 from tests.data.readers.public import dump
 from tests.data.readers.public_folders import lay
 from tests.data.small import corpus, full, refuses
-from tests.iemocap_pickle import python2_pickle
 
 
 @pytest.mark.parametrize("name", public.PICKLES)
@@ -42,26 +40,6 @@ def test_check_reader_accepts_npz_and_names_other_errors(tmp_path):
 
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         check_reader(careless, [tmp_path / "x.npz"])
-
-
-def plain(value):
-    """The value with lists instead of arrays of text, which `python2_pickle` cannot write."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
-        return value.tolist()
-    if isinstance(value, dict):
-        several = {key: plain(item) for key, item in value.items()}
-        return {k: v for k, v in several.items() if k not in ("audio_lengths", "vision_lengths")}
-    if isinstance(value, list | tuple):
-        return type(value)(plain(item) for item in value)
-    return value
-
-
-@pytest.mark.parametrize("name", ["mmsa", "mult mosi", "misa", "meld vectors", "bc-lstm"])
-def test_pickles_of_python_2(tmp_path, name):
-    value = plain(public.PICKLES[name]())
-    (tmp_path / "y").write_bytes(python2_pickle(value))
-    first = read_corpus(dump(tmp_path / "x", value))
-    assert read_corpus(tmp_path / "y").fingerprint() == first.fingerprint()
 
 
 def test_content_decides_about_the_reader(tmp_path):

@@ -12,8 +12,8 @@ from mman_jax.data.synthetic.words import (
     KINDS,
     VOCABULARY,
     WordProcess,
-    ceiling,
     decode,
+    expected,
     generate,
     posterior,
 )
@@ -31,6 +31,10 @@ def corpus():
 def unequal():
     process = dataclasses.replace(PROCESS, order=0.9, alignment=0.8, shift=0.7)
     return process, generate(process, (0, 0, 80), seed=6)
+
+
+def ceiling(process, corpus, conversations, without=()):
+    return expected(posterior(process, corpus, without), corpus, conversations)
 
 
 def best(process, kinds):
