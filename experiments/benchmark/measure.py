@@ -18,7 +18,7 @@ from mman_jax.data import batching
 from mman_jax.data.corpus import Corpus
 from mman_jax.systems.base import System
 from mman_jax.training import mesh as parallel
-from mman_jax.types import Batch, Inputs
+from mman_jax.types import UNSCORED, Batch, Inputs
 
 
 def median_seconds(function: Callable[[], Any], repeats: int = 5) -> float:
@@ -105,7 +105,8 @@ def conversations(
         utterance_ids=tuple(f"u{i}" for i in range(total)),
     )
     layout = batching.pack(corpus.lengths, range(len(lengths)))
-    return batching.rows(corpus, layout, corpus.labels, None)
+    labels = batching.place(layout, corpus.labels, UNSCORED)
+    return batching.rows(corpus, layout, None)._replace(labels=labels)
 
 
 def parts(rows: Batch) -> dict[str, Batch]:

@@ -168,17 +168,14 @@ class PackedFrames(PackedFeatures):
 def rows(
     corpus: Corpus,
     layout: Layout,
-    labels: np.ndarray | None,
     scaling: Scaling | None,
     frames: Mapping[str, Sequence] | None = None,
     context: bool = True,
 ) -> Batch:
-    """Fills a layout, [R + 1, U, ...]; padding has features 0, label UNSCORED, mask False.
+    """Fills a layout, [R + 1, U, ...]; padding has features 0 and mask False, as has the last row.
 
-    The last row is padding only. Features are read on access (see `PackedFeatures`).
-
-    `labels` [N] are classes, by default `UNSCORED`; modalities with `frames` become `PackedFrames`;
-    and without `context`, each utterance is a conversation.
+    Features are read on access (see `PackedFeatures`), and labels are `UNSCORED`. Modalities with
+    `frames` become `PackedFrames`; without `context`, each utterance is a conversation.
     """
     order = corpus.utterances_of(layout.conversations)
     mask = place(layout, np.ones(len(order), bool), False)
@@ -196,8 +193,7 @@ def rows(
             present[name] = features[name].present
         else:
             features[name] = PackedFeatures(corpus, layout, name, scaling)
-    classes = np.full(len(order), UNSCORED, np.int32) if labels is None else labels[order]
-    return Batch(features, place(layout, classes, UNSCORED), mask, reset, present)
+    return Batch(features, np.full(mask.shape, UNSCORED, np.int32), mask, reset, present)
 
 
 def place(layout: Layout, values: np.ndarray, padding: Any) -> np.ndarray:

@@ -54,8 +54,10 @@ def test_conversations_that_are_too_long_and_empty_splits_are_refused():
 def test_rows_by_hand():
     made = corpus()  # conversations of 2, 1 and 3 utterances
     layout = batching.pack(made.lengths, [0, 1, 2])
-    batch = batching.rows(made, layout, np.array([5, -1, 7, 8, 9, 10], np.int32), None)
-    assert batch.labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7], [UNSCORED] * 3]
+    batch = batching.rows(made, layout, None)
+    labels = batching.place(layout, np.array([5, -1, 7, 8, 9, 10], np.int32), UNSCORED)
+    assert labels.tolist() == [[8, 9, 10], [5, UNSCORED, 7], [UNSCORED] * 3]
+    assert batch.labels.tolist() == [[UNSCORED] * 3] * 3
     assert batch.mask.tolist() == [[True] * 3] * 2 + [[False] * 3]
     assert batch.reset.tolist() == [[True, False, False], [True, False, True], [True, False, False]]
     np.testing.assert_array_equal(batch.features["speech"][:][1], made.features["speech"][:3])
@@ -66,7 +68,7 @@ def test_padding_is_zero_after_scaling_and_unscored():
     made = corpus(lengths=(2, 3))
     fitted = scaling.fit(made, [0, 1])
     layout = batching.pack(made.lengths, [0, 1], length=4)
-    batch = batching.rows(made, layout, made.labels, fitted)
+    batch = batching.rows(made, layout, fitted)
     assert batch.mask.astype(int).tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
     for name, packed in batch.features.items():
         array = np.asarray(packed)
@@ -74,7 +76,6 @@ def test_padding_is_zero_after_scaling_and_unscored():
         assert array.dtype == np.float32
         expected = fitted.apply({name: made.features[name][2:]})[name]
         np.testing.assert_array_equal(array[0, :3], expected)
-    assert (batch.labels[~batch.mask] == UNSCORED).all()
     # The padding of each row is an item of its own.
     padding = (batch.reset & ~batch.mask).astype(int)
     assert padding.tolist() == [[0, 0, 0, 1], [0, 0, 1, 0], [1, 0, 0, 0]]
@@ -83,11 +84,12 @@ def test_padding_is_zero_after_scaling_and_unscored():
 def test_gather_inverts_rows():
     made = corpus(lengths=(2, 4, 1, 3))
     layout = batching.pack(made.lengths, [3, 0, 2])
-    batch = batching.rows(made, layout, made.labels, None)
+    batch = batching.rows(made, layout, None)
     order = [7, 8, 9, 0, 1, 6]
     for name, array in batch.features.items():
         np.testing.assert_array_equal(batching.gather(layout, array), made.features[name][order])
-    np.testing.assert_array_equal(batching.gather(layout, batch.labels), made.labels[order])
+    labels = batching.place(layout, made.labels[order], UNSCORED)
+    np.testing.assert_array_equal(batching.gather(layout, labels), made.labels[order])
 
 
 def test_gather_along_another_axis():
@@ -111,9 +113,9 @@ def test_only_requested_rows_of_features_are_read():
 
     made = corpus(lengths=(2, 4, 1, 3))
     layout = batching.pack(made.lengths, [0, 1, 2, 3])
-    full = np.asarray(batching.rows(made, layout, made.labels, None).features["speech"])
+    full = np.asarray(batching.rows(made, layout, None).features["speech"])
     made.features["speech"] = made.features["speech"].view(Counted)
-    packed = batching.rows(made, layout, made.labels, None).features["speech"]
+    packed = batching.rows(made, layout, None).features["speech"]
     assert Counted.read == 0
     np.testing.assert_array_equal(packed[np.array([1, 0, 1, 3])], full[[1, 0, 1, 3]])
     assert Counted.read == 12

@@ -143,7 +143,7 @@ def test_missing_features_are_zero_in_rows(scaled):
     made = lacking()
     layout = batching.pack(made.lengths, [0, 1, 2])
     fitted = scaling.fit(made, [0, 1, 2]) if scaled else None
-    batch = batching.rows(made, layout, made.labels, fitted)
+    batch = batching.rows(made, layout, fitted)
     text, present = np.asarray(batch.features["text"]), batch.present["text"]
     assert present.tolist() == [[True, False, True], [True, False, True], [False] * 3]
     assert np.isfinite(text).all()

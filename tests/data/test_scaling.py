@@ -109,7 +109,7 @@ def talks(**changes):
 def rows(made, conversations, fitted):
     """Scaled features of conversations, by modality, as training packs them."""
     layout = batching.pack(made.lengths, conversations)
-    packed = batching.rows(made, layout, None, fitted)
+    packed = batching.rows(made, layout, fitted)
     return {m: batching.gather(layout, np.asarray(x)) for m, x in packed.features.items()}
 
 

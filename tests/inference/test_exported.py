@@ -79,7 +79,7 @@ def test_components_are_inside_and_scaling_by_speaker_is_before(turns):
         given = dataclasses.replace(given, speakers=tuple("ab"[i % 2] for i in range(14)))
         plain = dataclasses.replace(model.scaling, components={}, offset={}, causal=True)
         layout = batching.pack(given.lengths, range(3))
-        packed = batching.rows(given, layout, None, plain).features
+        packed = batching.rows(given, layout, plain).features
         for m, x in packed.items():
             scores = batching.gather(layout, np.asarray(x))
             features[m][cells] = model.scaling.mean[m] + scores / model.scaling.scale[m]

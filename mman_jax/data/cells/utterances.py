@@ -74,7 +74,7 @@ class Cells:
 
     def rows(self, layout: Layout, scaling: Scaling | None, context: bool = True) -> Batch:
         """Fills a layout with the cells' features; see `batching.rows`."""
-        return batching.rows(self.corpus, layout, None, scaling, self.frames, context)
+        return batching.rows(self.corpus, layout, scaling, self.frames, context)
 
     def items(self, corpus: Corpus, conversations: Indices) -> np.ndarray:
         """Returns the items [n] int64 of conversations of the original corpus, in their order."""
