@@ -177,14 +177,6 @@ def read(path: str | Path, expected: str) -> dict[str, np.ndarray]:
         return {key: load(f"{path}: {key}", member) for key, member in members.items()}
 
 
-def pack_carded(several: Mapping[str, np.ndarray], card: Any, name: str = CARD) -> bytes:
-    """Returns an archive of arrays of numbers, bool or str, with the card under `name`."""
-    file = io.BytesIO()
-    members: dict[str, Any] = {name: np.array(json.dumps(card)), **several}
-    np.savez(file, **members)
-    return file.getvalue()
-
-
 def write_carded(
     path: Path,
     several: Mapping[str, np.ndarray],
@@ -192,9 +184,18 @@ def write_carded(
     name: str = CARD,
     make_folder: bool = True,
 ) -> None:
-    """Writes the archive of `pack_carded` atomically."""
+    """Writes arrays, and a card that JSON can hold, to an .npz archive, atomically.
+
+    Args:
+        path: path of the archive.
+        several: arrays of numbers, bool or str, by keys other than the card's.
+        card: any value that JSON can hold.
+        name: key of the card.
+        make_folder: whether a missing folder is created.
+    """
+    members: dict[str, Any] = {name: np.array(json.dumps(card)), **several}
     with writing(path, make_folder=make_folder) as file:
-        file.write(pack_carded(several, card, name))
+        np.savez(file, **members)
 
 
 def read_carded(

@@ -15,7 +15,7 @@ import numpy as np
 from mman_jax.data import speakers
 from mman_jax.errors import InputError
 from mman_jax.evaluation.calibration import temper
-from mman_jax.files.arrays import pack_carded, read_carded
+from mman_jax.files.arrays import read_carded, write_carded
 from mman_jax.inference.model import Model
 from mman_jax.layers.precision import in_standard_numbers
 from mman_jax.systems.base import BaseSystem
@@ -279,23 +279,25 @@ def state_shapes(model: Model) -> Any:
     return system.state_shapes(model.params, {m: model.scaling.sizes[m] for m in model.dims})
 
 
-def pack_states(states: Mapping[str, Any], owner: str, gone: Sequence[str] = ()) -> bytes:
-    """Returns the content of a .npz file of states by conversation, from which streams resume.
+def write_states(
+    path: pathlib.Path, names: Sequence[str], states: Any, owner: str, gone: Sequence[str] = ()
+) -> None:
+    """Writes the states of N conversations, which can be resumed, to a .npz file.
 
-    `owner` is `Answerer.identity` of the models; `gone` are conversations whose state was
-    discarded to free memory.
+    Args:
+        path: path of the file.
+        names: names of the conversations.
+        states: their states, leaves [N, ...].
+        owner: `Answerer.identity` of the models.
+        gone: conversations whose state was discarded to free memory.
     """
-    by_conversation = [jax.tree.leaves(state) for state in states.values()]
-    stacked = {
-        f"state_{i}": np.stack([np.asarray(leaf) for leaf in leaves])
-        for i, leaves in enumerate(zip(*by_conversation, strict=True))
-    }
-    card = {"model": owner, "conversations": list(states), "gone": list(gone)}
-    return pack_carded(stacked, card)
+    leaves = jax.tree.leaves(states) if names else []
+    card = {"model": owner, "conversations": list(names), "gone": list(gone)}
+    write_carded(path, {f"state_{i}": leaf for i, leaf in enumerate(leaves)}, card)
 
 
-def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str, Any], list[str]]:
-    """Reads a file of `pack_states`: the states by conversation, and the discarded conversations.
+def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[list[str], Any, list[str]]:
+    """Reads a file of `write_states`: the conversations, their states, and the discarded ones.
 
     Args:
         template: the initial state of a conversation.
@@ -320,5 +322,5 @@ def read_states(path: pathlib.Path, template: Any, owner: str) -> tuple[dict[str
         raise InputError(path, "states of other sizes", expected)
     if not all(np.isfinite(array).all() for array in arrays):
         raise InputError(path, "states that are not finite", expected)
-    states = (jax.tree.unflatten(structure, [x[i] for x in arrays]) for i in range(len(names)))
-    return dict(zip(names, states, strict=True)), gone
+    none = [np.zeros((0, *leaf.shape), leaf.dtype) for leaf in leaves]
+    return names, jax.tree.unflatten(structure, arrays or none), gone

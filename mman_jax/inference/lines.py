@@ -17,13 +17,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
+import jax
 import numpy as np
 
 from mman_jax.data import speakers
 from mman_jax.data.corpus import Corpus
 from mman_jax.errors import InputError, nearest
-from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.inference.answerer import Answer, Answerer, pack_states, read_states
+from mman_jax.files.whole import regular_file
+from mman_jax.inference.answerer import Answer, Answerer, read_states, write_states
 
 LONGEST = 16 << 20
 """Largest number of bytes of a line."""
@@ -69,10 +70,13 @@ def answer_lines(
 
     def save() -> None:
         if path:
-            write_whole(path, pack_states(known, answerer.identity))
+            states = [jax.tree.map(np.asarray, state) for state in known.values()]
+            stacked = jax.tree.map(lambda *x: np.stack(x), *states) if states else None
+            write_states(path, list(known), stacked, answerer.identity)
 
     if path and regular_file(path):
-        known, _ = read_states(path, answerer.begin(), answerer.identity)
+        names, states, _ = read_states(path, answerer.begin(), answerer.identity)
+        known = {n: jax.tree.map(lambda x, i=i: x[i], states) for i, n in enumerate(names)}
     save()  # a path that cannot be written is reported now
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}

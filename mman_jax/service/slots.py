@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from mman_jax.errors import InputError
-from mman_jax.files.whole import regular_file, write_whole
-from mman_jax.inference.answerer import Answer, Answerer, pack_states, read_states
+from mman_jax.files.whole import regular_file
+from mman_jax.inference.answerer import Answer, Answerer, read_states, write_states
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Possible numbers of utterances of a step. An utterance costs a third less in a step of 256 than
@@ -164,19 +164,14 @@ class SlotStates:
             leaf[numbers[final]] = new[final]
         return answers[: len(numbers)]
 
-    def read(self, slots: Mapping[str, int]) -> dict[str, Any]:
-        """Returns copies of the states in these slots by name, in the form of `begin`."""
-        numbers = np.array(list(slots.values()), np.int64)
-        copies = [leaf[numbers] for leaf in self._leaves]
-        return {
-            name: jax.tree.unflatten(self._structure, [copy[i] for copy in copies])
-            for i, name in enumerate(slots)
-        }
+    def read(self, slots: Sequence[int]) -> Any:
+        """Returns copies of the states in N slots, in the form of `begin`, leaves [N, ...]."""
+        return jax.tree.unflatten(self._structure, [leaf[list(slots)] for leaf in self._leaves])
 
-    def write(self, slot: int, state: Any) -> None:
-        """Puts a state in the form of `begin` into a slot."""
-        for leaf, value in zip(self._leaves, jax.tree.leaves(state), strict=True):
-            leaf[slot] = value
+    def write(self, slots: Sequence[int], states: Any) -> None:
+        """Puts states in the form of `begin`, leaves [N, ...], into N slots."""
+        for leaf, values in zip(self._leaves, jax.tree.leaves(states), strict=True):
+            leaf[list(slots)] = values
 
     def _gather(self, slots: np.ndarray, real: int) -> tuple[Any, np.ndarray]:
         rows = [leaf[slots] for leaf in self._leaves]
@@ -202,13 +197,12 @@ class SlotFile:
         self._path, self._every, self._states, self._table = path, every, states, table
         self.unsaved, self._failing, self._saved = False, "", time.monotonic()
         if path and regular_file(path):
-            saved, gone = read_states(path, states.begin, states.answerer.identity)
-            names = list(saved)  # in the order of their last use
-            table.remember(gone + names[: -table.count])
-            for name in names[-table.count :]:
-                slot = table.take(name, time.monotonic())
-                if slot is not None:  # always: there are no more names than slots
-                    states.write(slot.number, saved[name])
+            names, saved, gone = read_states(path, states.begin, states.answerer.identity)
+            first = max(0, len(names) - table.count)  # they are in the order of their last use
+            table.remember(gone + names[:first])
+            slots = [table.take(name, time.monotonic()) for name in names[first:]]
+            numbers = [slot.number for slot in slots if slot]  # all: there are enough slots
+            states.write(numbers, jax.tree.map(lambda x: x[first:], saved))
         self.save()
 
     def pause(self) -> float | None:
@@ -239,6 +233,7 @@ class SlotFile:
         """Saves the conversations, or raises an InputError."""
         self._saved = time.monotonic()
         if self._path:
-            known, owner = self._states.read(self._table.taken()), self._states.answerer.identity
-            write_whole(self._path, pack_states(known, owner, list(self._table.gone)))
+            taken, owner = self._table.taken(), self._states.answerer.identity
+            states = self._states.read(list(taken.values()))
+            write_states(self._path, list(taken), states, owner, list(self._table.gone))
         self.unsaved = False

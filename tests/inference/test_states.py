@@ -3,33 +3,34 @@ import numpy as np
 import pytest
 
 from mman_jax.errors import InputError
-from mman_jax.inference.answerer import Answerer, pack_states, read_states
+from mman_jax.inference.answerer import Answerer, read_states, write_states
 from tests.inference import trained
 
 MODELS = [trained.model()]
 OWNER = Answerer(MODELS).identity
+TWO = ["a", "b"]
 
 
 @pytest.fixture(scope="module")
 def talked():
-    """The state before a conversation, and those of two."""
+    """The state before a conversation, and the states of the conversations `TWO`."""
     answerer, given = Answerer(MODELS), {"speech": np.ones(5, np.float32)}
     first, _ = answerer.step(answerer.begin(), given)
     second, _ = answerer.step(first, given)
-    return answerer.begin(), {"a": first, "b": second}
+    return answerer.begin(), jax.tree.map(lambda *x: np.stack(x), first, second)
 
 
 def test_states_come_back_as_they_were(talked, tmp_path):
     begin, of = talked
-    (tmp_path / "s").write_bytes(pack_states(of, OWNER, ["d", "c"]))
-    back, gone = read_states(tmp_path / "s", begin, OWNER)
-    assert gone == ["d", "c"]
-    assert list(back) == ["a", "b"]
-    for name, state in of.items():
-        jax.tree.map(np.testing.assert_array_equal, back[name], state)
-        assert jax.tree.structure(back[name]) == jax.tree.structure(state)
-    (tmp_path / "s").write_bytes(pack_states({}, OWNER))
-    assert read_states(tmp_path / "s", begin, OWNER) == ({}, [])
+    write_states(tmp_path / "s", TWO, of, OWNER, ["d", "c"])
+    names, back, gone = read_states(tmp_path / "s", begin, OWNER)
+    assert (names, gone) == (TWO, ["d", "c"])
+    jax.tree.map(np.testing.assert_array_equal, back, of)
+    assert jax.tree.structure(back) == jax.tree.structure(begin)
+    write_states(tmp_path / "s", [], None, OWNER)
+    names, back, gone = read_states(tmp_path / "s", begin, OWNER)
+    assert (names, gone) == ([], [])
+    assert {len(leaf) for leaf in jax.tree.leaves(back)} == {0}
 
 
 def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes():
@@ -45,7 +46,12 @@ def test_an_identity_is_of_the_parameters_the_scaling_and_the_classes():
 def test_what_are_no_states_of_this_model_is_refused(talked, tmp_path):
     begin, of = talked
     path = tmp_path / "s"
-    whole = pack_states(of, OWNER)
+
+    def packed(states, owner=OWNER):
+        write_states(path, TWO, states, owner)
+        return path.read_bytes()
+
+    whole = packed(of)
 
     def refused(content, said, template=begin):
         path.write_bytes(content)
@@ -56,13 +62,12 @@ def test_what_are_no_states_of_this_model_is_refused(talked, tmp_path):
     refused(b"", "unreadable")
     refused(b"nothing of ours", "unreadable")
     refused(whole[: len(whole) // 2], "unreadable")
-    refused(pack_states(of, "other"), "states of another model")
+    refused(packed(of, "other"), "states of another model")
     refused(whole, "other sizes", template=jax.tree.map(lambda x: x[..., None], begin))
 
     def without_numbers(x):
         return np.full_like(x, np.nan) if x.dtype.kind == "f" else x
 
-    broken = {"a": jax.tree.map(without_numbers, of["a"])}
-    refused(pack_states(broken, OWNER), "not finite")
+    refused(packed(jax.tree.map(without_numbers, of)), "not finite")
     with pytest.raises(InputError, match="no such file"):
         read_states(tmp_path / "none", begin, OWNER)

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 
+import jax
 import numpy as np
 
 from mman_jax.data.scaling import Scaling
@@ -16,7 +17,7 @@ from mman_jax.features.extractor import TrainingData
 from mman_jax.features.settings import Settings
 from mman_jax.features.speech.functionals import OpenSmile
 from mman_jax.features.text.transcripts import TfIdfText
-from mman_jax.inference.answerer import Answerer, pack_states
+from mman_jax.inference.answerer import Answerer, write_states
 from mman_jax.inference.familiarity import Familiarity
 from mman_jax.inference.model import Model
 from mman_jax.systems import build
@@ -148,8 +149,13 @@ def states() -> list[Files]:
     """The states of two conversations, and of none."""
     answerer = Answerer([model()])
     owner = answerer.identity
-    several = ({"c0": answerer.begin(), "c1": answerer.begin()}, {})
-    contents = [pack_states(states, owner) for states in several]
+    two = jax.tree.map(lambda x: np.stack([x, x]), answerer.begin())
+    contents = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "states")
+        for names, of in ((["c0", "c1"], two), ([], None)):
+            write_states(path, names, of, owner)
+            contents.append(path.read_bytes())
     return [{"case.npz": pack(*unpack(content))} for content in contents]
 
 

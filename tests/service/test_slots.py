@@ -33,21 +33,25 @@ def test_conversations_of_one_moment_are_answered_as_in_a_file():
     assert again.probabilities == pytest.approx(ordered[0].probabilities, abs=2e-6)
 
 
+def state_in(states, slot):
+    return jax.tree.map(lambda leaf: leaf[0], states.read([slot]))
+
+
 def test_states_are_those_of_a_single_conversation_and_move_between_slots():
     answerer, given = Answerer([trained.model()]), corpus()
     states = SlotStates(answerer, 3, sizes=(2,))
-    begin = states.read({"b": 1})["b"]
+    begin = state_in(states, 1)
     jax.tree.map(np.testing.assert_array_equal, begin, states.begin)
     after, _ = answerer.step(answerer.begin(), there(given, 0))
     states.step([1], [True], [there(given, 0)])
-    own = states.read({"b": 1})["b"]
+    own = state_in(states, 1)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), own, (after, 1))
     _, expected = answerer.step(after, there(given, 1))
-    states.write(2, (after, 1))
+    states.write([2], (after, 1))
     for slot in (1, 2):
         (said,) = states.step([slot], [False], [there(given, 1)])
         assert said.probabilities == pytest.approx(expected.probabilities, abs=2e-6)
-    jax.tree.map(np.testing.assert_array_equal, states.read({"a": 0})["a"], begin)
+    jax.tree.map(np.testing.assert_array_equal, state_in(states, 0), begin)
 
 
 def test_an_interim_answer_is_that_of_its_state_and_leaves_it():
@@ -55,18 +59,18 @@ def test_an_interim_answer_is_that_of_its_state_and_leaves_it():
     states, other = (SlotStates(Answerer([trained.model()]), 3, sizes=(2,)) for _ in range(2))
     for turn, begins in enumerate((True, False)):
         of_a, of_b = there(given, turn), there(given, 6 + turn)
-        before = states.read({"a": 1})["a"]
+        before = state_in(states, 1)
         (interim,) = states.step([1], [begins], [of_b], interim=[True])
-        jax.tree.map(np.testing.assert_array_equal, states.read({"a": 1})["a"], before)
+        jax.tree.map(np.testing.assert_array_equal, state_in(states, 1), before)
         expected = other.step([1], [begins], [of_a])
         # The other conversation of the step goes on.
-        begin = states.read({"b": 2})["b"][1]
+        begin = state_in(states, 2)[1]
         found = states.step([1, 2], [False, begins], [of_a, of_b], interim=[False, True])
-        assert states.read({"b": 2})["b"][1] == begin
+        assert state_in(states, 2)[1] == begin
         assert found[0] == expected[0]
         if begins:  # both conversations were at their beginning
             assert found[1].probabilities == pytest.approx(interim.probabilities, abs=2e-6)
-        jax.tree.map(np.testing.assert_array_equal, states.read({"a": 1}), other.read({"a": 1}))
+        jax.tree.map(np.testing.assert_array_equal, states.read([1]), other.read([1]))
 
 
 @pytest.mark.parametrize(

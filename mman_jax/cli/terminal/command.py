@@ -96,7 +96,8 @@ def run(module: types.ModuleType) -> None:
         try:
             app.run(guarded, flags_parser=parse)
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # None if it is closed
+                sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         # Otherwise Python would fail again, when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
