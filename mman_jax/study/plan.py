@@ -23,7 +23,7 @@ from mman_jax.errors import InputError
 from mman_jax.study.folds import fold_folders
 from mman_jax.study.jobs import Job
 from mman_jax.systems import SYSTEMS, build
-from mman_jax.systems.base import Citation
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.estimator import check_network
 from mman_jax.systems.mman import CLSTM_MMA, NAME, modality_of, papers, single_towers
 from mman_jax.tasks import Task

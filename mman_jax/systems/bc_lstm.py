@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mman_jax.layers.recurrent import LSTM
-from mman_jax.systems.base import Citation, Outputs, Stage, System
+from mman_jax.systems.base import Outputs, Stage, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import Ranges, Rate, Size, around
 from mman_jax.types import Array, Inputs
 

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from mman_jax.layers.attention import after, band, keep, weigh
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRUCell, backwards, gru_step
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.types import Array, Inputs
 

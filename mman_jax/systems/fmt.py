@@ -21,7 +21,8 @@ from flax.core import freeze
 from mman_jax.layers.attention import after, band, keep, weigh
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import Ranges, RateBelowOne, Size, Sizes, around, one_stage
 from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from flax.core import freeze
 
 from mman_jax.layers.recurrent import LSTM
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     SEVERAL,
     Ranges,

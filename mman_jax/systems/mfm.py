@@ -21,7 +21,8 @@ from flax.core import freeze
 from mman_jax.errors import InputError
 from mman_jax.layers.dense import Perceptron
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
-from mman_jax.systems.base import Citation, Losses, Outputs, System
+from mman_jax.systems.base import Losses, Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     Ranges,
     Rate,

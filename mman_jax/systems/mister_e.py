@@ -22,7 +22,8 @@ import jax.numpy as jnp
 from mman_jax.layers.attention import Band, after, band, keep, multihead
 from mman_jax.layers.dense import Linear, uniform
 from mman_jax.layers.recurrent import GRU, backwards
-from mman_jax.systems.base import Citation, Losses, Outputs, Stage, System
+from mman_jax.systems.base import Losses, Outputs, Stage, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import PAIR, Ranges, Rate, Size, around, one_stage
 from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs, is_scored

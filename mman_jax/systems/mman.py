@@ -12,7 +12,8 @@ import numpy as np
 from mman_jax.errors import InputError, nearest
 from mman_jax.layers.attention import MultiModalAttention
 from mman_jax.layers.tower import LateFusion, Tower, drop_modalities
-from mman_jax.systems.base import Citation, Outputs, Stage, System
+from mman_jax.systems.base import Outputs, Stage, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     SHARED,
     TRAINING,

@@ -22,7 +22,8 @@ from mman_jax.errors import InputError
 from mman_jax.layers.attention import after, band, keep
 from mman_jax.layers.dense import Linear
 from mman_jax.layers.transformer import Encoder, sinusoids
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     FRAMES,
     SEVERAL,

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from mman_jax.errors import InputError
 from mman_jax.layers.recurrent import LSTM, FramesLSTM
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     SEVERAL,
     SUBWORD,

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from mman_jax.errors import InputError, require
-from mman_jax.systems.base import Citation, check_arrays
+from mman_jax.systems.base import check_arrays
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.estimator import Arrays, Estimator
 from mman_jax.types import UNSCORED
 

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 
 from mman_jax.layers.attention import after, band, keep, multihead, weigh
 from mman_jax.layers.dense import Linear
-from mman_jax.systems.base import Citation, Losses, Outputs, Stage, System
+from mman_jax.systems.base import Losses, Outputs, Stage, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import SPEAKERS, Ranges, Rate, Size, around, one_of, one_stage
 from mman_jax.systems.step import Scope
 from mman_jax.types import Array, Inputs

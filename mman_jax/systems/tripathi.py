@@ -21,7 +21,8 @@ from flax.core import freeze
 
 from mman_jax.layers.attention import weigh
 from mman_jax.layers.recurrent import FramesLSTM
-from mman_jax.systems.base import Citation, Outputs, System
+from mman_jax.systems.base import Outputs, System
+from mman_jax.systems.citation import Citation
 from mman_jax.systems.settings import (
     FRAMES,
     Ranges,
