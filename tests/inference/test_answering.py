@@ -127,7 +127,7 @@ def test_what_is_saved_is_told_and_a_killed_stream_goes_on_from_there(answerer, 
 def test_between_two_saves_nothing_is_written(answerer, tmp_path, monkeypatch):
     clock, saves = iter(range(0, 1000, 4)), []
     monkeypatch.setattr(lines.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(lines, "write_whole", lambda *_: saves.append(len(saves)))
+    monkeypatch.setattr(lines, "write_states", lambda *_: saves.append(len(saves)))
     sink = io.StringIO()
     source = io.BytesIO(b"".join(encoded(utterances())))
     lines.answer_lines(answerer, source, sink, tmp_path / "states")

@@ -218,7 +218,7 @@ async def test_a_step_that_fails_and_a_disk_that_is_full_end_nothing(tmp_path, m
             assert (await batcher.ask("c", {}))[0] == 500
         assert "c" in batcher.table.gone  # it is still to be told
         with monkeypatch.context() as broken:
-            broken.setattr("mman_jax.service.slots.write_whole", full)
+            broken.setattr("mman_jax.service.slots.write_states", full)
             for number in (2, 3):  # nobody is told that what is not on the disk is there
                 status, said = await batcher.ask("a", {})
                 assert (status, said["utterance"]) == (503, number)

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_scores_by_class_and_names_of_folders_are_checked(tmp_path):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "1" + "0" * 4000, "true"])
 def test_other_numbers_than_finite_ones_are_refused(tmp_path, number):
-    text = json.dumps(ONE).replace('"mean": 0.5', f'"mean": {number}')
+    text = re.sub(r'"mean": [\d.]+', f'"mean": {number}', json.dumps(ONE))
     with pytest.raises(InputError, match="a finite number"):
         stored.read_results(written(tmp_path, text))
 
