@@ -29,7 +29,7 @@ def logits_within(
     """Predicts each utterance from itself and the `size` utterances before it.
 
     Each is the last utterance of a separate short conversation, which starts without a state and
-    with free places for speakers. With at most `size` utterances before an utterance, its
+    without known speakers. With at most `size` utterances before an utterance, its
     prediction is that of `logits`, because the system is causal.
 
     Args:

@@ -1,4 +1,4 @@
-"""Linear classifiers of few examples, and their leave-one-out predictions."""
+"""Linear classifiers trained on few examples, and their leave-one-out predictions."""
 
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ def by_chance(features: np.ndarray, labels: np.ndarray, classes: int) -> float:
     """Computes the mean number of N examples that are right if labels are shuffled.
 
     With few examples it is lower than the frequencies of the classes suggest: leaving out an
-    example makes its class rarer among the others. More examples mean fewer shuffles.
+    example makes its class rarer among the others. With more examples, fewer shuffles are used.
     """
     random = np.random.default_rng(0)
     right = []

@@ -73,7 +73,7 @@ class Answerer:
 
         Raises:
             InputError: a system has no attention although it is requested, cannot predict turn by
-                turn, or is over words.
+                turn, or does not read one vector per utterance.
         """
         check_vectors(models)
         self._attends = check_attends(models) if attention else ()

@@ -62,10 +62,10 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     be NaN); if the system reads speakers, also `speakers` and `new_speaker` (see `Inputs`) [B, U].
     A row is one conversation; if the system is causal, padding after its end has no effect
     (otherwise each conversation needs a separate call). The function returns the probabilities
-    [B, U, C] float32, or the numbers; of a one-vs-rest protocol, C are the models' last classes.
+    [B, U, C] float32, or the numbers; in a one-vs-rest protocol, C are the models' last classes.
 
     Raises:
-        InputError: the system is not a network, or the models are over words.
+        InputError: the system is not a network, or does not read one vector per utterance.
     """
     check_vectors(models)
     parts = [(model, check_network("an export", model.build())) for model in models]

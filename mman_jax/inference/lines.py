@@ -64,7 +64,7 @@ def answer_lines(
         every: seconds between two saves; 0 saves after each prediction.
 
     Raises:
-        InputError: a line is invalid (all lines before it are predicted), or the file of states is.
+        InputError: a line (all lines before it are predicted) or the file of states is invalid.
     """
     known: dict[str, Any] = {}
 
@@ -81,7 +81,7 @@ def answer_lines(
     count, last = 0, time.monotonic()
     saved: dict[str, int] = {}
     try:
-        # No more of an endless line is read than is needed to reject it.
+        # Only as much of an endless line is read as is needed to reject it.
         arriving = iter(lambda: source.readline(LONGEST + 1), b"")
         for turn in read(arriving, answerer.dims, "stdin"):
             name = turn.conversation

@@ -34,7 +34,7 @@ def answer(
 ) -> list[tuple[float, float]]:
     """Predicts the utterances of one conversation in order; returns their starts and ends.
 
-    The prediction of an interim utterance, marked as such, leaves no trace in the conversation.
+    The prediction of an interim utterance, marked as such, does not change the state.
 
     Args:
         answerer: the models of the run.

@@ -157,7 +157,7 @@ class Model:
         """Reads a model that `save` wrote, and checks its parameters against its network.
 
         Raises:
-            InputError: if the model is missing or damaged, or a checkpoint of another kind.
+            InputError: if the model is missing, damaged, or a checkpoint of another kind.
         """
         directory = pathlib.Path(directory)
         if not (directory / _FILE).exists():

@@ -37,8 +37,8 @@ def functions(models: Sequence[Model], card: Mapping[str, Any]) -> dict[str, byt
         card: card of the run, as returned by `exported.card`.
 
     Raises:
-        InputError: the system has no PyTorch counterpart, the models are over words, or a package
-            of the extra is missing.
+        InputError: the system has no PyTorch counterpart, the models read words or frames, or a
+            package of the extra is missing.
     """
     check_vectors(models)
     if card["architecture"] is None:

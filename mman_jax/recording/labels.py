@@ -23,7 +23,7 @@ from mman_jax.recording.turns import Turn, Turns
 
 _FEWEST = 4  # labelled turns
 _SLACK = 0.05  # seconds by which times may be rounded
-_UNKNOWN = "unknown"  # what a manifest has for a speaker that is not known
+_UNKNOWN = "unknown"  # the entry of a manifest for an unknown speaker
 _LABELLED = re.compile(r"\s*\(([^()]+)\)$")
 
 
@@ -35,7 +35,7 @@ class LeaveOneOut(NamedTuple):
     interval: tuple[float, float]  # 95 % interval of the accuracy
     most_frequent: str  # label
     most: int  # turns with this label
-    chance: float  # turns that are right on average if the labels are shuffled
+    chance: float  # mean number of right turns if the labels are shuffled
     single: int  # labels that occur once
 
 
@@ -44,7 +44,7 @@ def read(path: pathlib.Path, recording: pathlib.Path) -> list[Turn]:
 
     A manifest (CSV) and JSON contain all turns. Subtitles (.srt, .vtt) contain those with words or
     a label, which stands in parentheses at the end. An ELAN document (.eaf) contains those with an
-    annotation in a tier `words`, `label` or `prediction`, whose name a speaker may follow.
+    annotation in a tier `words`, `label` or `prediction`; a speaker may follow in the tier's name.
 
     Returns:
         The turns, sorted by start.
@@ -159,7 +159,7 @@ def learn(turns: Turns, labels: Sequence[str]) -> tuple[Turns, LeaveOneOut]:
 
     Args:
         turns: N turns.
-        labels: the label of each turn; empty without one.
+        labels: the label of each turn; empty for turns that have none.
     """
     classes = sorted(set(filter(None, labels)))
     rows = np.array([i for i, label in enumerate(labels) if label])

@@ -202,7 +202,7 @@ def _about(classes: Sequence[str], calibrated: bool, scores: LeaveOneOut | None)
 
 
 def _framed(title: str, body: str, connect: str = "") -> str:
-    """Returns a page with a title (text) and a body (HTML); `connect` is what it may load."""
+    """Returns a page with a title (text) and a body (HTML); `connect` extends its policy."""
     title = html.escape(title)
     return _FRAME.format(title=title, style=_asset("page.css"), body=body, connect=connect)
 

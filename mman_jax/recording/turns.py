@@ -58,7 +58,7 @@ def describe(
     Args:
         path: the recording.
         spoken: its turns, such as `listening.turns` finds.
-        notices: what is known about them.
+        notices: notices about them.
         answerer: a trained model; without one, the turns have no predictions, unless they have
             words and `shipped` allows the model of `mman_jax.recording.shipped`.
         extraction: feature extraction of the model.

@@ -36,7 +36,7 @@ class Access:
     """The token of requests and the origins of pages that may send them."""
 
     def __init__(self, token: str, origins: Sequence[str]):
-        """Checks the origins; an empty token stands for none."""
+        """Checks the origins; an empty token means that none is required."""
         self._wanted = f"Bearer {token}".encode("utf-8", "surrogateescape") if token else b""
         self._origins = {check_origin(origin) for origin in origins}
 
@@ -55,7 +55,7 @@ class Access:
         return 403, "a page of another site, whose origin is not allowed here"
 
     def shared(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        """Returns headers that let a page of an allowed origin read the response, if it is one."""
+        """Returns headers that let a page read the response; empty unless its origin is allowed."""
         origin = headers.get(b"origin", b"")
         if origin not in self._origins:
             return []

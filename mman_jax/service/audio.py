@@ -28,7 +28,7 @@ LONGEST_MESSAGE = 1 << 16
 
 _RECORDINGS = 8  # that may be measured or waiting at the same time
 _MICROPHONES = 16
-_LATE = 10  # messages of one microphone that wait, from which on it gets no interim answers
+_LATE = 10  # waiting messages of a microphone above which interim answers are left out
 _BEHIND = 100  # messages of one microphone that may wait for segmentation
 
 
@@ -56,7 +56,7 @@ class AudioInput:
     ) -> Result:
         """Returns the result of work on the file of a recording and on the fields of its form.
 
-        `recording` reads the request; it is not called if the request is refused, because too many
+        `recording` reads the request; it is not called if the request is refused because too many
         recordings wait.
         """
         if self._recordings >= _RECORDINGS:
@@ -108,7 +108,7 @@ class AudioInput:
     ) -> list[tuple[Spoken, dict[str, np.ndarray]]]:
         """Returns the utterances of a recording with their features.
 
-        The only utterance of a recording that is not cut has no samples.
+        If a recording is not cut, its single utterance has no samples.
         """
         wanted, transcript = fields.get("turns"), fields.get("transcript", "")
         if wanted not in (None, "true", "false"):

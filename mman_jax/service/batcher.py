@@ -82,7 +82,7 @@ class Pace:
     """The estimated waiting time of an utterance.
 
     Attributes:
-        delay: seconds by which the event loop is late: bodies wait for as long to be read.
+        delay: delay of the event loop in seconds; bodies wait for this long before they are read.
     """
 
     def __init__(self, largest: int):
@@ -96,7 +96,8 @@ class Pace:
     def wait(self, waiting: int, stepping: bool) -> float:
         """Returns seconds until the step of an utterance that comes after `waiting` others.
 
-        `stepping` says whether a step is being computed. Conversations are taken to be different.
+        `stepping` says whether a step is being computed. Assumes that
+        the waiting utterances belong to different conversations.
         """
         return self.delay + (waiting // self._largest + stepping) * self._seconds
 
@@ -108,7 +109,7 @@ class Job(NamedTuple):
     features: dict[str, np.ndarray] | None  # [D] float32 of the modalities that are present
     number: int | None  # of the utterance in its conversation, from 1; None if it is not counted
     speaker: str  # empty if the conversation has one speaker
-    interim: bool  # whether it is answered from its conversation's state, which stays as it is
+    interim: bool  # whether the answer leaves the conversation's state unchanged
     done: asyncio.Future[Reply]
 
 

@@ -113,7 +113,7 @@ async def read_recording(receive: Any, headers: Mapping[bytes, bytes]) -> Record
     """Reads the recording of a request, which is its body or the only file of its form.
 
     Raises:
-        InputError: the form is unreadable, or has another number of files than one.
+        InputError: the form is unreadable, or does not have exactly one file.
         Refused: see `read`.
     """
     body = await read(receive, headers, LONGEST_SOUND)

@@ -127,7 +127,7 @@ class SlotStates:
     def step_size(self, waiting: int) -> int:
         """Returns how many of the waiting utterances go into the next step.
 
-        Some wait for the next step if padding would nearly double the size of this one.
+        From `_MANY` on, some wait for the next step if all would fill too little of a larger one.
         """
         most = min(waiting, self.sizes[-1])
         below = max((size for size in self.sizes if size <= most), default=0)
@@ -148,7 +148,8 @@ class SlotStates:
             slots: numbers of the conversations' slots, all different, at most the largest size.
             begins: whether it is the first utterance of its conversation.
             features: [D] float32 of the modalities that are present, not scaled.
-            speakers: names of their speakers; empty names, or none: one for each conversation.
+            speakers: names of their speakers; in a conversation, all utterances with an empty name
+                have the same speaker, as do all if there are no names.
             interim: whether the answer leaves the state of its conversation as it is; default: no.
         """
         numbers = np.array(slots, np.int64)

@@ -50,7 +50,7 @@ def compare_groups(
 ) -> list[dict[str, Any]]:
     """Computes the result of `compare` for each group of trials that can be compared.
 
-    Trials of another corpus, protocol or split form a group of their own. A file of predictions
+    Trials of another corpus, protocol or split form a separate group. A file of predictions
     belongs to the group of the trial before it.
     """
     paths, runs = _read(paths, against)
@@ -74,7 +74,7 @@ def compare_groups(
 def _read(
     paths: Sequence[pathlib.Path], against: pathlib.Path | None
 ) -> tuple[list[pathlib.Path], list[Run]]:
-    """Reads all trials and files, with `against` if it is none of them."""
+    """Reads all trials and files, and `against` if it is not among them."""
     paths = [*paths, *([against] if against and not _among(against, paths) else ())]
     for number, path in enumerate(paths):
         if _among(path, paths[:number]):

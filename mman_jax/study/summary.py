@@ -99,7 +99,7 @@ def summarise(
         "claims": judge(comparisons, totals, task.margin_scale),
         "tasks": _tasks(tasks),
         "synthetic": _synthetic(fold_trials, utterances, answers),
-        # Systems of one modality cannot do without it.
+        # A system with one modality has no score without it.
         "missing": {n: x for n, x in missing.items() if x and by_system[n]["group"] == PAPER}
         or None,
     }

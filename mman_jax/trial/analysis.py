@@ -84,7 +84,7 @@ def towers_mean(
 
 
 def choose_turns(trial: Trial, task: Task, params: Any) -> float | None:
-    """Returns the `Scaling.turns` with the lowest validation loss; None if not by speaker."""
+    """Returns the `Scaling.turns` of lowest validation loss; None if scaling is not by speaker."""
     objective, labels = task.objective(trial.config.train).plain(), trial.labels[task.name]
     reference = objective.reference(labels["train"])
 
@@ -262,7 +262,7 @@ def _within(trial: Trial, params: Any, logits: np.ndarray) -> dict[int, np.ndarr
     if not (in_context and system.causal and system.streams):
         return {}
     layout, inputs = parts.layouts["test"], parts.rows["test"].inputs
-    # With a mask for every modality, as of `_missing`, whose compiled function it shares.
+    # A mask for every modality, as in `_missing`, so that both share a compiled function.
     present = {m: np.ones(inputs.mask.shape, bool) for m in inputs.features} | dict(inputs.present)
     inputs, params = inputs._replace(present=present), jax.device_put(params)
     names = speakers.names(parts.corpus, slice(None))
@@ -288,7 +288,7 @@ def calibrated(valid: Answered, test: Answered) -> dict[str, Any]:
 
     Returns:
         `temperature`; and for `validation` and `test` the bins [K, 3] of the seeds' mean
-        probabilities `before` and `after` division by it, see
+        probabilities `before` and `after` tempering, see
         `mman_jax.evaluation.calibration.reliability`.
     """
     from scipy.special import softmax  # takes long to import

@@ -51,7 +51,7 @@ def hub_files(
     `results.json` has no groups and no folders of this machine.
 
     Raises:
-        InputError: a licence is missing, or an optional package.
+        InputError: a licence or an optional package is missing.
     """
     results, path = read_results(workdir / "results.json"), clips.place(workdir)
     extraction = Extraction.load(path) if path.is_file() else None

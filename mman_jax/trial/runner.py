@@ -52,7 +52,7 @@ def run(
     if config.data.folds and not config.data.fold:
         raise InputError("config.data.fold", "none", "the name of a fold, one for each trial")
     boards.check(board_names)  # a missing extra is reported before anything is written
-    seal.package()  # is cached, so that it is of the files that run
+    seal.package()  # cached now, as the digest of the files that run
     stored_config = json.loads(config.to_json())
     del stored_config["distributed"]  # describes the processes, not the trial
     finished = folder.finished(workdir, stored_config, progress)

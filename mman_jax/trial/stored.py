@@ -17,8 +17,8 @@ _EXPECTED = "results that a run wrote"
 _LARGEST = 1e15
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
-# Forms of values: a type; of several values, a tuple; or fields by name, those with "?" optional,
-# and "*" of any name. `float` is any finite number.
+# Forms of values: a type; a tuple of the forms of several values; or a mapping of fields by name,
+# in which "?" marks optional names and "*" stands for any name. `float` is any finite number.
 _SPREAD = {"mean": float, "std": float, "per_seed": list, "interval?": (float, float)}
 _CLASS = {"precision": _SPREAD, "recall": _SPREAD, "f1": _SPREAD, "support": float}
 _CALIBRATION = {"before": float, "after": float, "temperature": float}

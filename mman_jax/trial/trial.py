@@ -138,7 +138,7 @@ class Trial:
 
 
 class Data(NamedTuple):
-    """What a config says of its data, for training and for checks of what was trained.
+    """The data that a config describes, for training and for checks of trained models.
 
     Attributes:
         tasks: see `Trial`, also for `parts`, `labels` and `external`.
