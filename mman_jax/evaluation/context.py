@@ -29,8 +29,8 @@ def logits_within(
     """Predicts each utterance from itself and the `size` utterances before it.
 
     Each is the last utterance of a separate short conversation, which starts without a state and
-    without known speakers. With at most `size` utterances before an utterance, its
-    prediction is that of `logits`, because the system is causal.
+    without known speakers. With at most `size` utterances before an utterance, its prediction is
+    that of `logits`, because the system is causal.
 
     Args:
         answer: computes logits [S, R, U, C] of rows that have the shape of `inputs`.

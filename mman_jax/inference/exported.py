@@ -70,7 +70,7 @@ def conversations(models: Sequence[Model]) -> export.Exported:
     check_vectors(models)
     parts = [(model, check_network("an export", model.build())) for model in models]
 
-    # The function of one row is mapped over B, because an unknown number of rows has no blocks.
+    # The function of one row is mapped over B, because blocks of rows need a known number of rows.
     def one_row(*cells: Mapping[str, Array]) -> Array:
         return _joined([_predict_row(model, system, *cells)[1] for model, system in parts])
 

@@ -41,7 +41,7 @@ class Turns(NamedTuple):
     turns: list[Turn]  # N, in order
     sounds: np.ndarray  # [N, D] float32, the features `prosody.NAMES` of each turn
     notes: list[str]  # sentences about words, speakers and missing measurements
-    peaks: Sequence[int] = ()  # of the waveform up to the last turn's end, 0 to 100; silent between
+    peaks: Sequence[int] = ()  # of the waveform to the last turn's end, 0 to 100; 0 between turns
     answerer: Answerer | None = None  # the model of the predictions
 
 

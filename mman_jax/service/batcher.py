@@ -96,8 +96,8 @@ class Pace:
     def wait(self, waiting: int, stepping: bool) -> float:
         """Returns seconds until the step of an utterance that comes after `waiting` others.
 
-        `stepping` says whether a step is being computed. Assumes that
-        the waiting utterances belong to different conversations.
+        `stepping` says whether a step is being computed. Assumes that the waiting utterances
+        belong to different conversations.
         """
         return self.delay + (waiting // self._largest + stepping) * self._seconds
 

@@ -73,7 +73,7 @@ class _Missing(Exception):
 
 
 def verify(path: pathlib.Path, data: str | None = None) -> Iterator[Check]:
-    """Checks a trial; or all folds of a trial or trials of a study, and their pooled results.
+    """Checks a trial, or all folds of a trial or trials of a study with their pooled results.
 
     Args:
         path: folder of the trial or study.
