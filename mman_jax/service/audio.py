@@ -30,6 +30,7 @@ _RECORDINGS = 8  # that may be measured or waiting at the same time
 _MICROPHONES = 16
 _LATE = 10  # waiting messages of a microphone above which interim answers are left out
 _BEHIND = 100  # messages of one microphone that may wait for segmentation
+_UNREAD = 32  # utterances of one microphone that may wait for their answers to be read
 
 
 class AudioInput:
@@ -133,8 +134,8 @@ class AudioInput:
         """Answers each utterance of a microphone as it ends, and before that every `interim` s.
 
         The open WebSocket receives binary messages of 16-bit samples, little-endian, at 16 kHz, one
-        channel; a text message ends them. Too many microphones, and audio that arrives faster than
-        it can be processed, are refused.
+        channel; a text message ends them. Too many microphones, audio that arrives faster than it
+        can be processed, and clients that do not read their answers are refused.
         """
         if self._microphones >= _MICROPHONES:
             raise Refused(429, f"{_MICROPHONES} microphones are open; try again later")
@@ -145,7 +146,7 @@ class AudioInput:
         cutting = asyncio.create_task(
             asyncio.to_thread(self._cut, chunks, utterances, loop, interim)
         )
-        receiving = asyncio.create_task(_receive(socket, chunks))
+        receiving = asyncio.create_task(_receive(socket, chunks, utterances))
         try:
             while (utterance := await utterances.get()) is not None:
                 spoken, features = utterance
@@ -197,7 +198,7 @@ def _until_none(chunks: queue.SimpleQueue) -> Iterator[np.ndarray]:
         yield chunk
 
 
-async def _receive(socket: Any, chunks: queue.SimpleQueue) -> None:
+async def _receive(socket: Any, chunks: queue.SimpleQueue, utterances: asyncio.Queue) -> None:
     try:
         while True:
             message = await socket.receive()
@@ -208,6 +209,8 @@ async def _receive(socket: Any, chunks: queue.SimpleQueue) -> None:
                 raise Refused(400, f"{len(sound)} bytes of sound; expected samples of 16 bits")
             if chunks.qsize() >= _BEHIND:
                 raise Refused(429, "sound that comes faster than it can be cut")
+            if utterances.qsize() >= _UNREAD:
+                raise Refused(429, f"{_UNREAD} answers that the client has not read")
             chunks.put(np.frombuffer(sound, "<i2").astype(np.float32) / 32768)
     finally:
         chunks.put(None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import queue
 import types
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from mman_jax.features import media
 from mman_jax.features.speech import pauses
-from mman_jax.service import requests, web
+from mman_jax.service import audio, requests, web
 from mman_jax.service.audio import AudioInput
 from tests.features import clips
 from tests.service.test_batcher import ANSWERER, running
@@ -191,3 +192,29 @@ def test_a_microphone_gets_interim_answers_from_the_state_before(recording):
             assert line["utterance"] == len(done) + 1
             values = list(line["probabilities"].values())
             np.testing.assert_allclose(values, expected(*parts)[-1], atol=2e-6)
+
+
+@pytest.mark.parametrize(("waiting", "place"), [(audio._BEHIND, "cut"), (audio._UNREAD, "read")])
+def test_a_microphone_that_does_not_listen_is_refused(waiting, place):
+    class Socket:
+        received = 0
+
+        async def receive(self):
+            self.received += 1
+            return {"type": "websocket.receive", "bytes": b"\0\0"}
+
+    async def receive():
+        chunks, utterances = queue.SimpleQueue(), asyncio.Queue()
+        into = chunks.put if place == "cut" else utterances.put_nowait
+        for _ in range(waiting - 1):
+            into(None)
+        if place == "read":  # one answer more is not read
+            utterances.put_nowait(None)
+        socket = Socket()
+        with pytest.raises(requests.Refused, match=place) as error:
+            await audio._receive(socket, chunks, utterances)
+        return error.value.status, socket.received
+
+    status, received = asyncio.run(receive())
+    assert status == 429
+    assert received == (2 if place == "cut" else 1)
