@@ -1,7 +1,7 @@
 """Attention between the modalities of an utterance (the paper's), and bands of earlier cells.
 
-In a band, a cell sees the last W cells of its conversation, including itself. W is thus also the
-constant size of a stream's state, so that streams and full rows give the same predictions.
+In a band, a cell sees the last W cells of its conversation, including itself. The state of a stream
+holds these W cells, so streams and full rows give the same predictions.
 """
 
 from collections.abc import Mapping, Sequence

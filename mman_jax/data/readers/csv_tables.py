@@ -110,7 +110,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def read(path: Path) -> Table:
-    """Reads columns of facts, `<modality>_<number>`, `targets/<name>` and `groups/<name>`.
+    """Reads `label`, `speaker`, `<modality>_<number>`, `targets/<name>` and similar columns.
 
     If there are columns of conversations and labels, unknown columns are ignored with a note,
     except names that look misspelt, which are an error.

@@ -134,7 +134,7 @@ def _matched(corpus: Corpus, modality: str, other: Corpus) -> _Modality:
 
 
 def _are_positions(ids: Sequence[str]) -> bool:
-    """Returns whether ids are their positions, as in layouts without ids."""
+    """Returns whether the ids are 0, 1, 2, ..., which readers assign in layouts without ids."""
     return list(ids) == [str(position) for position in range(len(ids))]
 
 

@@ -32,7 +32,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, pool: pooling.How) -> Table:
-    """Reads an archive; each utterance is a conversation of one, since there are no ids.
+    """Reads an archive; each utterance is a conversation of its own, since there are no ids.
 
     A row is a word if any modality is not zero, so that the modalities remain aligned.
     """

@@ -63,7 +63,7 @@ _FOLDERS: tuple[
 
 _DURATION = "duration"
 
-_MOST_FILES = 1000  # of an unreadable folder, which are searched for pointers of Git LFS
+_MOST_FILES = 1000  # searched for pointers of Git LFS, in a folder that cannot be read
 
 
 def read_corpus(
