@@ -103,7 +103,13 @@ def document(labels):
     return json.dumps({"recording": "talk.wav", "turns": rows})
 
 
-@pytest.mark.parametrize(("suffix", "write"), [("json", document), ("srt", srt), ("eaf", elan)])
+def vtt(labels):
+    return "WEBVTT\n\n" + srt(labels)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"), [("json", document), ("srt", srt), ("vtt", vtt), ("eaf", elan)]
+)
 def test_turns_are_read_from_each_format(suffix, write, tmp_path):
     path = tmp_path / f"x.{suffix}"
     path.write_text(write(FOUR))
