@@ -136,13 +136,14 @@ def cut(path: pathlib.Path, turns: Sequence[Turn], track: int = 1) -> list[Spoke
     for turn in turns:
         samples = sounds[turn.channel]
         first, last = (round(time * media.SAMPLE_RATE) for time in (turn.start, turn.end))
-        if last > len(samples) + _SLACK * media.SAMPLE_RATE or last - first < FRAME:
+        piece = samples[first:last]
+        if last > len(samples) + _SLACK * media.SAMPLE_RATE or len(piece) < FRAME:
             seconds = len(samples) / media.SAMPLE_RATE
             found = f"a turn from {turn.start:g} to {turn.end:g} s"
             expected = f"turns of {FRAME} samples or more, within its {seconds:.2f} s"
             raise InputError(path, found, expected)
         fields = (turn.words, turn.speaker, turn.channel)
-        spoken.append(Spoken(turn.start, turn.end, samples[first:last], *fields))
+        spoken.append(Spoken(turn.start, turn.end, piece, *fields))
     return spoken
 
 
